@@ -1,0 +1,1 @@
+"""The engine: search spaces, stages, the plan, and the reconciler that carries it out."""

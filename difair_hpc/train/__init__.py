@@ -1,0 +1,1 @@
+"""Training: schedule, checkpoints, evaluation and the loop; knows neither MLflow nor SLURM."""

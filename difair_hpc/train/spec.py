@@ -1,0 +1,53 @@
+"""The training protocol as plain values (no torch): the part of a run that train/ reads."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from difair_hpc.errors import InvalidValue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProtocolSpec:
+    """How a network is trained (section A.2): SGD with momentum under a cosine schedule with warm restarts."""
+
+    epochs: int = 600
+    """Passes over the training images."""
+    cycles: int = 3
+    """Cosine cycles of equal length: 3 over 600 epochs restart at 200 and 400."""
+    warmup_epochs: int = 10
+    """Epochs of linear warm-up at the start of the first cycle only."""
+    batch_size: int = 128
+    """Images per step; the last, smaller batch of an epoch is used too."""
+    learning_rate: float = 0.1
+    """Peak of the schedule; the paper takes 0.01 for Tiny ImageNet."""
+    schedule_floor: Literal["linear", "squared"] = "linear"
+    """Lowest learning rate: 1e-3 of the peak (Vaze), or 1e-3 of its square (the paper's later code)."""
+    momentum: float = 0.9
+    """Of SGD, without Nesterov."""
+    weight_decay: float = 1e-4
+    """Applied to every parameter, those of batch norm included."""
+    weight_decay_form: Literal["decoupled", "coupled"] = "decoupled"
+    """Shrink weights by learning_rate * weight_decay (Keras 2.12) or add weight_decay * w to the gradient (PyTorch)."""
+    flip: bool = True
+    """Mirror images horizontally with probability 1/2; off where images are digits."""
+    crop_padding: int = 4
+    """Zero padding in pixels on each side before the random crop back to full size."""
+    evaluate_every: int | None = None
+    """Epochs between evaluations while training; None: a tenth of all epochs. The last epoch is always evaluated."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside of their range."""
+        for key in ("epochs", "cycles", "batch_size"):
+            if getattr(self, key) < 1:
+                raise InvalidValue(f"protocol.{key}", getattr(self, key), "a whole number of at least 1")
+        for key in ("warmup_epochs", "crop_padding", "momentum", "weight_decay"):
+            if getattr(self, key) < 0:
+                raise InvalidValue(f"protocol.{key}", getattr(self, key), "0 or more")
+        if not self.learning_rate > 0:
+            raise InvalidValue("protocol.learning_rate", self.learning_rate, "a number above 0")
+        if self.momentum >= 1:
+            raise InvalidValue("protocol.momentum", self.momentum, "a number below 1")
+        if self.warmup_epochs >= self.epochs:
+            raise InvalidValue("protocol.warmup_epochs", self.warmup_epochs, f"fewer than epochs={self.epochs}")
+        if self.evaluate_every is not None and self.evaluate_every < 1:
+            raise InvalidValue("protocol.evaluate_every", self.evaluate_every, "null or a whole number of at least 1")
