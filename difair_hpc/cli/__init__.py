@@ -1,1 +1,74 @@
-"""The command line: one verb per file."""
+"""The command line: `difair VERB`, one verb per file; what is heavy is imported when a verb needs it."""
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from difair_hpc import __version__
+from difair_hpc.errors import DifairError
+
+VERBS = {
+    "train": "train one run: difair train benchmark=mnist split=2 method=difair method.alpha=10",
+    "sweep": "run a study: difair sweep digits",
+    "status": "show where studies and runs stand",
+    "report": "print a study's tables and write its report",
+    "data": "list the data sets, or get one: difair data get mnist",
+    "ui": "open MLflow's own page on the configured store",
+    "sync": "bring MLflow up to date with the run folders",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failure, 2 a mistake of the user, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in words if word in VERBS), None)
+    parser = _parser(verb)
+    arguments, rest = parser.parse_known_args(words)
+    stray = [word for word in rest if word.startswith("-")]
+    if stray:
+        parser.error(f"unknown option {stray[0]}; difair {arguments.verb or ''} --help lists the options")
+    if arguments.verb is None:
+        parser.print_help()
+        return 2 if words else 0
+    arguments.words = [*getattr(arguments, "words", []), *rest]
+    try:
+        return int(_module(arguments.verb).run(arguments))
+    except DifairError as error:
+        return _explain(error, debug=arguments.debug)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; repeat the command to continue\n")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="difair",
+        description="DIFAIR hyperparameter studies on SLURM clusters and laptops.",
+        epilog="Settings are key=value words (Hydra's grammar): root=FOLDER data_root=FOLDER tracking_uri=URI.",
+    )
+    parser.add_argument("--version", action="version", version=f"difair-hpc {__version__}")
+    parser.set_defaults(verb=None, debug=False)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for name, summary in VERBS.items():
+        own = verbs.add_parser(name, help=summary, description=summary)
+        own.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        if name == verb:
+            _module(name).add_arguments(own)
+    return parser
+
+
+def _module(verb: str) -> "importlib.types.ModuleType":  # type: ignore[name-defined]
+    return importlib.import_module(f"difair_hpc.cli.{verb}")
+
+
+def _explain(error: DifairError, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    else:
+        sys.stderr.write(f"difair: {error}\n")
+    return error.exit_code

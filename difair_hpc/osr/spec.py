@@ -1,9 +1,15 @@
 """What a method and its network are made of, as plain values (no torch): the part of a run that osr/ reads."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from difair_hpc.errors import InvalidValue
+
+
+def anchor_distance(*, features_per_class: int, alpha: float) -> float:
+    """Distance between any two anchors: 2N features differ by alpha, so sqrt(2 N) alpha (appendix C)."""
+    return math.sqrt(2 * features_per_class) * alpha
 
 
 def _positive(key: str, value: float) -> None:
@@ -94,7 +100,7 @@ class NetworkSpec:
     dropout_rate: float = 0.2
     """Share dropped at the beginning of each encoder block (A.1)."""
     batch_norm_momentum: float = 0.01
-    """Weight of the newest batch in the running statistics, PyTorch's convention: Keras' .99 is 0.01, PyTorch's default 0.1."""
+    """Weight of the newest batch in the running statistics: Keras' .99 is 0.01 here, PyTorch's default 0.1."""
     batch_norm_epsilon: float = 1e-3
     """Added to the variance: Keras 1e-3, PyTorch 1e-5."""
     padding: Literal["pytorch", "keras"] = "pytorch"

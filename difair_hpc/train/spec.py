@@ -20,6 +20,8 @@ class ProtocolSpec:
     """Images per step; the last, smaller batch of an epoch is used too."""
     learning_rate: float = 0.1
     """Peak of the schedule; the paper takes 0.01 for Tiny ImageNet."""
+    schedule_unit: Literal["epoch", "batch"] = "epoch"
+    """Change the rate between epochs (Vaze, the paper) or with every batch (needed where epochs are few)."""
     schedule_floor: Literal["linear", "squared"] = "linear"
     """Lowest learning rate: 1e-3 of the peak (Vaze), or 1e-3 of its square (the paper's later code)."""
     momentum: float = 0.9

@@ -1,0 +1,168 @@
+"""What is seen while training goes on: a live table in a terminal, plain lines elsewhere."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from difair_hpc.cli.screen import duration, run_label
+from difair_hpc.runs.folder import RunState
+from difair_hpc.sweep.reconcile import StageView
+
+if TYPE_CHECKING:
+    from difair_hpc.train.trainer import TrainState
+
+_SHOWN = ("closed_set_accuracy", "occupancy")
+_LINE_SECONDS = 5.0
+
+
+class EpochLines:
+    """One line per evaluated epoch of a single run."""
+
+    def __init__(self, screen: Console, epochs: int) -> None:
+        """Remember where to print and how long the run is."""
+        self._screen = screen
+        self._epochs = epochs
+        self._began = time.monotonic()
+        self._first: int | None = None
+
+    def epoch(self, state: "TrainState") -> None:
+        """Print the newest epoch if it was evaluated."""
+        point = state.history[-1]
+        if self._first is None:
+            self._first = state.epoch - 1
+        if "closed_set_accuracy" not in point.metrics:
+            return
+        done = state.epoch - self._first
+        left = (time.monotonic() - self._began) / done * (self._epochs - state.epoch)
+        shown = [f"{name} {value:.4f}" for name, value in point.metrics.items() if name in ("train_loss", *_SHOWN)]
+        shown += [f"{name} {value:.4f}" for name, value in point.metrics.items() if name.startswith("auroc.")]
+        self._screen.print(f"epoch {state.epoch}/{self._epochs}  {'  '.join(shown)}  left {duration(left)}")
+
+
+class StudyProgress:
+    """Shows a study as it advances; use as a context manager."""
+
+    def __init__(self, screen: Console, stages: Sequence[str]) -> None:
+        """Remember where to print, and the names of all stages."""
+        self._screen = screen
+        self._stages = stages
+        self._live = Live(console=screen, refresh_per_second=4, transient=True) if screen.is_terminal else None
+        self._said: dict[str, str] = {}
+        self._last_line = 0.0
+        self._clock = _Clock()
+
+    def __enter__(self) -> "StudyProgress":
+        """Take over the terminal, if it is one."""
+        if self._live is not None:
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the terminal back."""
+        if self._live is not None:
+            self._live.__exit__(None, None, None)
+
+    def show(self, seen: Sequence[StageView]) -> None:
+        """Show where the stages stand."""
+        self._clock.update(seen)
+        for view in seen:
+            self._announce(view)
+        if self._live is not None:
+            self._live.update(self._picture(seen))
+        elif time.monotonic() - self._last_line > _LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self._screen.print(self._headline(seen[-1]))
+
+    def _announce(self, view: StageView) -> None:
+        """Say once that each run has ended, and what a finished stage chose."""
+        for trial in view.trials:
+            state = trial.state
+            key = f"{view.stage.name} {state.signature}"
+            if state.status not in ("done", "failed", "dead") or self._said.get(key) == state.status:
+                continue
+            self._said[key] = state.status
+            label = run_label(view.parameters[trial.number])
+            self._screen.print(f"{view.stage.name}  {state.signature}  {label}  {_ending(state)}", overflow="fold")
+        if view.choice is not None and view.stage.name not in self._said:
+            self._said[view.stage.name] = "chosen"
+            for reason in view.choice.reasons:
+                self._screen.print(f"{view.stage.name}  {reason}")
+
+    def _picture(self, seen: Sequence[StageView]) -> Group:
+        view = seen[-1]
+        table = Table(box=None, pad_edge=False)
+        for column in ("run", "what differs", "epoch", "accuracy", "last heard"):
+            table.add_column(column, no_wrap=column != "what differs")
+        for trial in view.trials:
+            if trial.state.status == "running":
+                table.add_row(*self._row(view, trial.state, run_label(view.parameters[trial.number])))
+        return Group(Text(self._headline(view)), table)
+
+    def _row(self, view: StageView, state: RunState, label: str) -> list[str]:
+        share = f" +{state.step}/{state.steps}" if state.step else ""
+        accuracy = "–" if state.accuracy is None else f"{state.accuracy:.4f}"
+        heard = "–" if state.heard is None else duration(max(0.0, time.time() - state.heard))
+        return [state.signature, label, f"{state.epoch}{share} of {self._clock.epochs(view)}", accuracy, heard]
+
+    def _headline(self, view: StageView) -> str:
+        counts = Counter(state.status for state in view.states.values())
+        done = counts["done"]
+        left = view.planned - done - counts["running"]
+        position = f"stage {self._stages.index(view.stage.name) + 1} of {len(self._stages)}"
+        parts = [f"{view.stage.name} ({position}): {done} done, {counts['running']} running, {left} left"]
+        parts += [f"{counts[bad]} {bad}" for bad in ("failed", "dead") if counts[bad]]
+        best = max((state.accuracy for state in view.states.values() if state.accuracy is not None), default=None)
+        if best is not None:
+            parts.append(f"best accuracy {best:.4f}")
+        parts.append(f"stage ends in about {duration(self._clock.left(view))}")
+        return ", ".join(parts)
+
+
+class _Clock:
+    """Estimates the time left from the epochs that went by since the command started."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._first: dict[str, float] = {}
+
+    def update(self, seen: Sequence[StageView]) -> None:
+        """Remember how far each stage was when it was first seen at work."""
+        view = seen[-1]
+        if view.stage.name not in self._first:
+            self._first[view.stage.name] = self._share(view)
+            self._began = time.monotonic()
+
+    def left(self, view: StageView) -> float | None:
+        """Return seconds until the stage ends, or None before anything can be said."""
+        done = self._share(view) - self._first.get(view.stage.name, 0.0)
+        if done <= 0:
+            return None
+        return (time.monotonic() - self._began) * (view.planned - self._share(view)) / done
+
+    def epochs(self, view: StageView) -> int:
+        """Return the epochs of a run of the stage."""
+        return view.epochs
+
+    def _share(self, view: StageView) -> float:
+        """Return the stage's finished runs, running ones in part."""
+        total = 0.0
+        for state in view.states.values():
+            total += 1.0 if state.status == "done" else min(state.epoch / max(view.epochs, 1), 1.0)
+        return total
+
+
+def _ending(state: RunState) -> str:
+    if state.result is None:
+        return f"{state.status} at epoch {state.epoch}: {state.message or 'it left no message'}"
+    evaluation = state.result["evaluation"]
+    if evaluation is None:
+        return f"diverged in epoch {state.epoch}"
+    named = [("accuracy", evaluation["closed_set_accuracy"]), ("occupancy", evaluation["occupancy"])]
+    named += [(f"AUROC {score}", value) for score, value in evaluation["auroc"].items()]
+    return "  ".join(f"{name} {value:.4f}" for name, value in named if value is not None)

@@ -1,0 +1,195 @@
+"""`difair sweep NAME`: drive a study to its report; repeated after any end, it continues and repeats nothing."""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from difair_hpc import config
+from difair_hpc.cli.screen import console, run_label
+from difair_hpc.errors import DataMissing
+from difair_hpc.files import usable_folder
+from difair_hpc.runs.attempts import Attempt
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.stop import StopFlag, stop_on_signal
+from difair_hpc.sweep.ledger import ledger
+from difair_hpc.sweep.plan import Limits
+from difair_hpc.sweep.space import certain_trials
+from difair_hpc.sweep.spec import Profile, StudySpec
+
+if TYPE_CHECKING:
+    from difair_hpc.cli.progress import StudyProgress
+    from difair_hpc.runs.tracking import Tracker
+    from difair_hpc.sweep.cluster import Cluster
+    from difair_hpc.sweep.reconcile import Reconciler, StageView
+
+_TICK_SECONDS = 0.5
+_SHIP_SECONDS = 5.0
+_GRACE_SECONDS = 20.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the verb."""
+    parser.add_argument("name", help="a sweep file: digits, paper, tpe, or one of your own in ./sweeps")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show the runs of each stage, and stop")
+    parser.add_argument("words", nargs="*", metavar="key=value", help="cluster=local, protocol.epochs=5, stages.…")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run all stages, then the report; 130 when it was stopped before the end."""
+    values = config.parse(arguments.words)
+    where = config.settings(values)
+    profile = config.profile(where.cluster, _cluster_keys(values))
+    study = config.study(arguments.name, values)
+    if arguments.dry_run:
+        return _preview(study, where)
+    usable_folder(where.root, key="root")
+    folder = usable_folder(ledger(where.root, study.name).path, key="root")
+    _check_data(study, where)
+    with Attempt(folder, {}, what="study") as lease, stop_on_signal() as flag:
+        finished = _drive(study, profile, where, flag)
+        lease.end("finished" if finished else "stopped")
+    if not finished:
+        console().print(f"stopped by {flag.reason}; the same command continues, finished runs are not repeated")
+        return 130
+    return 0
+
+
+def _drive(study: StudySpec, profile: Profile, where: config.Settings, flag: StopFlag) -> bool:
+    from difair_hpc.cli.progress import StudyProgress
+    from difair_hpc.cli.report import publish
+    from difair_hpc.sweep.reconcile import Reconciler
+
+    cluster, limits = _local(profile, where)
+    reconciler = Reconciler(study, root=where.root, build=config.build_run, cluster=cluster, limits=limits)
+    screen = console()
+    screen.print(f"study {study.name}: runs in {where.root / 'runs'}, {limits.parallel} at once")
+    with _tracker(where, study.name) as tracker:
+        with StudyProgress(screen, [stage.name for stage in study.stages]) as progress:
+            seen = _loop(reconciler, tracker, progress, flag)
+            if flag:
+                screen.print(f"{flag.reason}: runs save and leave")
+                _leave(cluster)
+        _ship(tracker, where.root, seen)
+        if flag:
+            return False
+        publish(where, study.name, tracker, screen)
+    return True
+
+
+def _loop(
+    reconciler: "Reconciler", tracker: "Tracker | None", progress: "StudyProgress", flag: StopFlag
+) -> "list[StageView]":
+    """Tick until all stages are complete or somebody asks to stop."""
+    shipped = time.monotonic()
+    while True:
+        seen = reconciler.tick()
+        progress.show(seen)
+        if flag or (len(seen) == len(reconciler.study.stages) and seen[-1].complete):
+            return seen
+        if time.monotonic() - shipped > _SHIP_SECONDS:
+            _ship(tracker, reconciler.root, seen)
+            shipped = time.monotonic()
+        time.sleep(_TICK_SECONDS)
+
+
+def _leave(cluster: "Cluster") -> None:
+    """Ask all runs to save, and give them the grace time."""
+    cluster.stop()
+    until = time.monotonic() + _GRACE_SECONDS
+    while cluster.jobs() and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def _ship(tracker: "Tracker | None", root: Path, seen: "Sequence[StageView]") -> None:
+    if tracker is None:
+        return
+    for view in seen:
+        for trial in view.trials:
+            label = run_label(view.parameters[trial.number])
+            tracker.ship(run_folder(root, trial.state.signature), stage=view.stage.name, label=label)
+
+
+@contextmanager
+def _tracker(where: config.Settings, study: str) -> "Iterator[Tracker | None]":
+    """Open MLflow for the block, and say there that the study stopped if the block does not come to its end."""
+    if where.tracking_uri == "none":
+        yield None
+        return
+    from difair_hpc.cli.figures import draw_run
+    from difair_hpc.runs.tracking import Tracker, default_uri
+
+    tracker = Tracker(where.tracking_uri or default_uri(where.root), root=where.root, study=study, draw=draw_run)
+    try:
+        yield tracker
+    finally:
+        if not tracker.study_finished:
+            tracker.close_parents(live=False)
+
+
+def _local(profile: Profile, where: config.Settings) -> "tuple[Cluster, Limits]":
+    """Turn a profile into a cluster and limits, dividing this machine where the profile leaves it open."""
+    from difair_hpc.runs.spec import ExecutionSpec
+    from difair_hpc.sweep.cluster import LocalCluster
+
+    cpus = len(os.sched_getaffinity(0))
+    gpus = _gpus(profile.device)
+    parallel = profile.parallel or gpus or min(cpus, 4)
+    execution = ExecutionSpec(
+        data_root=str(where.data_root),
+        device=profile.device,
+        threads=profile.threads or max(1, cpus // parallel),
+        checkpoint_epochs=profile.checkpoint_epochs,
+        checkpoint_seconds=profile.checkpoint_seconds,
+    )
+    cluster = LocalCluster(where.root, execution, gpus=gpus)
+    return cluster, Limits(parallel=parallel, failures_allowed=profile.failures_allowed)
+
+
+def _gpus(device: str) -> int:
+    if device == "cpu":
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _cluster_keys(values: config.Values) -> dict[str, object]:
+    """Take the keys cluster.* out of `values`: they override the profile."""
+    own = [key for key in values if key.startswith("cluster.")]
+    return {key.removeprefix("cluster."): values.pop(key) for key in own}
+
+
+def _check_data(study: StudySpec, where: config.Settings) -> None:
+    """Refuse a study whose data sets are not there before anything is submitted."""
+    from difair_hpc.data.catalogue import inspect, needed
+
+    benchmarks = {str(stage.base["benchmark"]) for stage in study.stages if "benchmark" in stage.base}
+    benchmarks |= {name for stage in study.stages for name in stage.benchmarks}
+    names = {name for benchmark in benchmarks for name in needed(benchmark)}
+    missing = [state for state in inspect(where.data_root, verify=False) if state.name in names and not state.complete]
+    if missing:
+        lines = [f"{state.name}: expected in {state.where}; difair data get {state.name}" for state in missing]
+        raise DataMissing(f"study {study.name} needs data sets that are not there:\n  " + "\n  ".join(lines))
+
+
+def _preview(study: StudySpec, where: config.Settings) -> int:
+    """Print the runs of each stage as far as they are known."""
+    screen = console()
+    total = 0
+    for stage in study.stages:
+        waits = stage.search == "optuna" or stage.chosen_in or any(axis.chosen_in for axis in stage.space)
+        wanted = [] if waits else certain_trials(stage, {}, [])
+        screen.print(f"stage {stage.name} ({stage.search})" + (f": {stage.trials} trials" if stage.trials else ""))
+        for parameters in wanted:
+            spec = config.build_run(stage.base, parameters)
+            done = run_folder(where.root, spec.signature).state().status
+            screen.print(f"  {spec.signature}  {run_label(parameters)}  {spec.protocol.epochs} epochs  {done}")
+        if waits and stage.search != "optuna":
+            screen.print("  follows from what an earlier stage chooses")
+        total += len(wanted)
+    screen.print(f"{total} runs are certain from the start; nothing was started")
+    return 0

@@ -1,0 +1,52 @@
+"""A figure without global state, and its files: what every picture of the report begins and ends with."""
+
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from difair_hpc.files import write_atomically
+
+_FORMATS: dict[str, dict[str, str | None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+def new_figure(width_inch: float, height_inch: float) -> Figure:
+    """Return an empty figure that pyplot does not know, drawn without a display."""
+    figure = Figure(figsize=(width_inch, height_inch), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def without_values(figure: Figure, title: str) -> Figure:
+    """Say on the figure that there is nothing to draw yet."""
+    figure.suptitle(title, fontsize=11)
+    figure.text(0.5, 0.45, "no run to draw yet", ha="center", va="center", color="0.35")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> tuple[Path, ...]:
+    """Write the figure as PNG (150 dots per inch), SVG and PDF beside each other, each whole or not at all.
+
+    Args:
+        figure: What to write.
+        path: Where, with or without one of the three suffixes.
+
+    Returns:
+        The three files, PNG first. The same figure gives the same bytes.
+
+    Raises:
+        DiskFull: No space is left.
+        RootUnusable: The folder cannot be made or written.
+    """
+    name = path.stem if path.suffix in _FORMATS else path.name
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # a second layout pass would move everything by a hair, in each file differently
+    written = []
+    for suffix, metadata in _FORMATS.items():
+        stream = io.BytesIO()
+        with mpl.rc_context({"svg.hashsalt": "difair"}):
+            figure.savefig(stream, format=suffix[1:], dpi=150, metadata=metadata)
+        written.append(write_atomically(path.with_name(name + suffix), stream.getvalue()))
+    return tuple(written)

@@ -1,0 +1,147 @@
+"""What has to be said below a table so that nobody reads more into its numbers than they hold."""
+
+from collections.abc import Mapping, Sequence
+
+from difair_hpc.data.spec import SPLITS
+from difair_hpc.report import paper as published
+from difair_hpc.report.rows import ResultRow, is_chosen
+
+MISSING, UNPUBLISHED, MIXED = "·", "–", "!"
+LISTED = 10
+"""Runs that a note names before it only counts the others."""
+
+
+def completed(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Return the rows that have measurements."""
+    return [row for row in rows if not row.diverged]
+
+
+def method_name(name: str) -> str:
+    """Return the paper's name of a method, or its own where the paper has none."""
+    return published.METHODS.get(name, name)
+
+
+def joined(values: Sequence[object]) -> str:
+    """Return at least one value as words: a, b and c."""
+    words = [str(value) for value in values]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def run_count(count: int) -> str:
+    """Return a number of runs in words that agree with it."""
+    return "1 run" if count == 1 else f"{count} runs"
+
+
+def reading_notes(rows: Sequence[ResultRow]) -> list[str]:
+    """Say how to read a comparison with the paper, and in what our runs are not those of the paper."""
+    done = completed(rows)
+    notes = [
+        "Each cell: ours, mean ± population standard deviation over n splits (seeds of one split are averaged first), "
+        f"then in brackets the paper's number and ours minus the paper's. n = {SPLITS} unless the cell says otherwise; "
+        f"with n=1 there is no ±. {MISSING} no run of ours; {UNPUBLISHED} no number in the paper; "
+        f"{MIXED} runs of different settings are averaged."
+    ]
+    if not done:
+        return [*notes, "No run has finished yet: only the paper's numbers are shown."]
+    return [*notes, _epochs_note(done), *_choice_notes(done), *_class_notes(done)]
+
+
+def _epochs_note(rows: Sequence[ResultRow]) -> str:
+    epochs = sorted({row.epochs for row in rows})
+    if epochs == [published.EPOCHS]:
+        return f"Trained for {published.EPOCHS} epochs, as in the paper."
+    names = {
+        count: sorted({published.BENCHMARKS.get(row.benchmark, row.benchmark) for row in rows if row.epochs == count})
+        for count in epochs
+    }
+    lengths = [f"{count} epochs ({', '.join(names[count])})" for count in epochs]
+    return (
+        f"Trained for {joined(lengths)}. The paper trained for {published.EPOCHS}: "
+        "numbers of runs with another length are NOT comparable with the paper's."
+    )
+
+
+def _choice_notes(rows: Sequence[ResultRow]) -> list[str]:
+    keys = tuple(published.CHOICE)
+    tried = sorted({(row.method, *(getattr(row, key) for key in keys)) for row in rows if row.radius is not None})
+    other = [choice for choice in tried if not is_chosen(dict(zip(keys, choice[1:], strict=True)), published.CHOICE)]
+    return [
+        f"{method_name(method)} ran here with {_values(dict(zip(keys, values, strict=True)))}; "
+        f"the paper's numbers are for {_values(published.CHOICE)}."
+        for method, *values in other
+    ]
+
+
+def _class_notes(rows: Sequence[ResultRow]) -> list[str]:
+    notes = []
+    names = {row.benchmark for row in rows}
+    if equal := [published.BENCHMARKS[name] for name in ("svhn", "cifar10") if name in names]:
+        notes.append(f"{' and '.join(equal)}: splits 0 and 1 have the same known classes, and both count.")
+    if any(row.benchmark.startswith("cifar+") and _set(row, "cifar_plus_known") == "vaze" for row in rows):
+        notes.append("CIFAR+N with the known classes of Vaze's file: the paper's are the four vehicle classes.")
+    if any(row.benchmark == "tinyimagenet" and _set(row, "tinyimagenet_order") == "sorted" for row in rows):
+        notes.append(
+            "TinyImageNet classes are numbered by sorted folder names (as in Vaze et al.); "
+            "the paper most likely numbered them by wnids.txt, which gives other known classes."
+        )
+    if other := sorted({str(row.held_out) for row in rows} - {"test"}):
+        notes.append(f"Some runs were measured on {joined(other)} images; the paper's numbers are from test images.")
+    return notes
+
+
+def mixed_notes(rows: Sequence[ResultRow]) -> list[str]:
+    """Name each place whose runs differ in their settings, and in which."""
+    notes = []
+    for method, benchmark in sorted({(row.method, row.benchmark) for row in rows}):
+        here = [row for row in completed(rows) if (row.method, row.benchmark) == (method, benchmark)]
+        if differences := differing(here):
+            what = "; ".join(f"{key} {joined(values)}" for key, values in differences.items())
+            name = published.BENCHMARKS.get(benchmark, benchmark)
+            notes.append(f"{MIXED} {method_name(method)} on {name} averages runs that differ in: {what}.")
+    return notes
+
+
+def differing(rows: Sequence[ResultRow]) -> dict[str, list[str]]:
+    """Return the settings in which runs of one place differ, with the values they take."""
+    all_settings = [{"epochs": row.epochs, "held_out": row.held_out, **row.settings} for row in rows]
+    keys = sorted({key for settings in all_settings for key in settings})
+    values = {
+        key: sorted({_shown(settings.get(key, "unset")) for settings in all_settings}, key=_natural) for key in keys
+    }
+    return {key: found for key, found in values.items() if len(found) > 1}
+
+
+def diverged_notes(rows: Sequence[ResultRow]) -> list[str]:
+    """Name the runs without measurements."""
+    lost = sorted((row for row in rows if row.diverged), key=lambda row: (row.method, row.benchmark, row.split))
+    if not lost:
+        return []
+    named = [f"{method_name(row.method)} {row.benchmark} split {row.split} ({row.signature})" for row in lost[:LISTED]]
+    more = [f"{len(lost) - LISTED} more"] if len(lost) > LISTED else []
+    return [f"Left out, because the loss diverged: {'; '.join(named + more)}."]
+
+
+def warning_notes(rows: Sequence[ResultRow]) -> list[str]:
+    """Return each distinct warning of the runs once, with the number of runs that gave it."""
+    given = [text for row in rows for text in dict.fromkeys(row.warnings)]
+    return [f"Warning of {run_count(given.count(text))}: {text}" for text in sorted(set(given))]
+
+
+def _set(row: ResultRow, key: str) -> object:
+    return row.settings.get(f"benchmark.{key}")
+
+
+def _values(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{key} {value:g}" for key, value in values.items())
+
+
+def _shown(value: object) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.10g}" if is_number else str(value)
+
+
+def _natural(text: str) -> tuple[float, str]:
+    try:
+        return (float(text), "")
+    except ValueError:
+        return (float("inf"), text)

@@ -1,0 +1,192 @@
+"""Attempts at a run: who executes it, since when, and whether that process still lives.
+
+`attempts/0002.json` is made once and says who; `0002.beat.json` is replaced while it works; `0002.end.json` says how it
+ended. The highest number is the one that counts: an attempt that sees a higher one writes nothing more.
+"""
+
+import json
+import logging
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from difair_hpc.errors import DifairError, RunBusy
+from difair_hpc.files import read_json, write_atomically, write_once
+
+_log = logging.getLogger(__name__)
+
+SILENCE_LIMIT = 120.0
+"""Seconds without a heartbeat after which an attempt on another machine counts as dead."""
+_BEAT_SECONDS = 10.0
+_RECORD = re.compile(r"(\d{4,})\.json")
+
+Reason = Literal["finished", "stopped", "failed", "superseded"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptView:
+    """What the files say of one attempt."""
+
+    number: int
+    record: Mapping[str, Any]
+    """host, process, pid, pid_started, started, and what the attempt runs on."""
+    beat: Mapping[str, Any]
+    """time, epoch, step, steps of the last heartbeat; empty before the first."""
+    end: Mapping[str, Any] | None
+    """reason, time, message, trace; None while it works, or if it died without a word."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process still works on the run, as far as this machine can tell."""
+        if self.end is not None:
+            return False
+        if self.record.get("machine") == _machine():
+            return _started(int(self.record["pid"])) == self.record.get("pid_started")
+        heard = max(float(self.record.get("started", 0.0)), float(self.beat.get("time", 0.0)))
+        return time.time() - heard < SILENCE_LIMIT
+
+    @property
+    def seconds(self) -> float:
+        """Time it has worked, up to its end or its last sign of life."""
+        started = float(self.record.get("started", 0.0))
+        last = self.end or self.beat
+        return max(0.0, float(last.get("time", started)) - started)
+
+
+def views(folder: Path) -> list[AttemptView]:
+    """Return all attempts of the run folder by number."""
+    return [view(folder, number) for number in _numbers(folder)]
+
+
+def view(folder: Path, number: int) -> AttemptView:
+    """Return what the files say of one attempt."""
+    base = folder / "attempts"
+    return AttemptView(
+        number=number,
+        record=read_json(base / f"{number:04d}.json") or {},
+        beat=read_json(base / f"{number:04d}.beat.json") or {},
+        end=read_json(base / f"{number:04d}.end.json"),
+    )
+
+
+def newest(folder: Path) -> AttemptView | None:
+    """Return the attempt that counts, or None if there was none yet."""
+    numbers = _numbers(folder)
+    return view(folder, numbers[-1]) if numbers else None
+
+
+class Attempt:
+    """A claim on a run, held by this process; use it as a context manager so that it beats."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any], *, what: str = "run") -> None:
+        """Claim the next number.
+
+        Args:
+            folder: The run folder.
+            facts: What the attempt runs on (hardware, versions …), kept in its record.
+            what: Word for the thing in messages; a study is claimed in the same way.
+
+        Raises:
+            RunBusy: a live process works on this run.
+        """
+        self.folder = folder
+        (folder / "attempts").mkdir(exist_ok=True)
+        last = newest(folder)
+        if last is not None and last.alive:
+            raise _busy(folder, last, what)
+        self.number = 1 if last is None else last.number + 1
+        self._position: dict[str, Any] = {"epoch": 0, "step": 0, "steps": 0}
+        self._done = threading.Event()
+        self._beats = threading.Thread(target=self._beat_until_done, name="heartbeat", daemon=True)
+        record = {
+            "number": self.number,
+            "host": socket.gethostname(),
+            "machine": _machine(),
+            "pid": os.getpid(),
+            "pid_started": _started(os.getpid()),
+            "started": time.time(),
+            **facts,
+        }
+        if not write_once(self._file(".json"), json.dumps(record, indent=1)):
+            raise _busy(folder, view(folder, self.number), what)
+
+    def __enter__(self) -> "Attempt":
+        """Start the heartbeat."""
+        self._beat()
+        self._beats.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the heartbeat."""
+        self._done.set()
+        self._beats.join()
+
+    def counts(self) -> bool:
+        """Whether no later attempt has taken over; asked before everything that is written."""
+        return _numbers(self.folder)[-1] == self.number
+
+    def at(self, *, epoch: int, step: int, steps: int, accuracy: float | None = None) -> None:
+        """Note position and newest closed-set accuracy; they are written with the next heartbeat."""
+        self._position = {"epoch": epoch, "step": step, "steps": steps, "accuracy": accuracy}
+
+    def end(self, reason: Reason, *, message: str = "", trace: str = "") -> None:
+        """Write how the attempt ended; the first word stands."""
+        content = {"reason": reason, "time": time.time(), "message": message, "trace": trace, **self._position}
+        write_once(self._file(".end.json"), json.dumps(content, indent=1))
+
+    def _file(self, suffix: str) -> Path:
+        return self.folder / "attempts" / f"{self.number:04d}{suffix}"
+
+    def _beat(self) -> None:
+        write_atomically(self._file(".beat.json"), json.dumps({"time": time.time(), **self._position}))
+
+    def _beat_until_done(self) -> None:
+        written, epoch = time.monotonic(), -1
+        while not self._done.wait(0.5):
+            if self._position["epoch"] == epoch and time.monotonic() - written < _BEAT_SECONDS:
+                continue
+            try:
+                self._beat()
+            except DifairError as error:
+                _log.warning("heartbeat of attempt %d not written: %s", self.number, error)
+            written, epoch = time.monotonic(), self._position["epoch"]
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        names = [path.name for path in (folder / "attempts").iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted(int(match[1]) for name in names if (match := _RECORD.fullmatch(name)))
+
+
+def _busy(folder: Path, other: AttemptView, what: str) -> RunBusy:
+    who = f"process {other.record.get('pid', '?')} on {other.record.get('host', '?')}"
+    return RunBusy(
+        f"{what} {folder.name} is being worked on by {who} (attempt {other.number}); wait for it, or end that process "
+        "and repeat the command: it continues from the last checkpoint."
+    )
+
+
+def _machine() -> str:
+    """Name the process table that a pid belongs to: this boot of this kernel, and this pid namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    if not boot.exists():
+        return socket.gethostname()
+    return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+
+
+def _started(pid: int) -> str | None:
+    """Return when the process started (clock ticks since boot), or None if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]

@@ -1,0 +1,141 @@
+"""The folder of one run, `runs/<signature>/`: the truth about it, of which Optuna and MLflow are projections."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from difair_hpc.errors import DataDamaged, NewerSchema, UserError
+from difair_hpc.files import read_json, usable_folder, write_once
+from difair_hpc.runs import spool
+from difair_hpc.runs.attempts import newest
+from difair_hpc.runs.spec import SCHEMA, RunSpec, run_spec_from_file
+
+Status = Literal["new", "running", "stopped", "failed", "dead", "done"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunState:
+    """Where a run stands, as its folder tells."""
+
+    signature: str
+    status: Status
+    """new: never started; stopped: on request; failed: an exception; dead: without a word; done: has a result."""
+    epoch: int = 0
+    """Finished epochs as last heard."""
+    step: int = 0
+    steps: int = 0
+    """Finished steps of the current epoch, and steps per epoch."""
+    accuracy: float | None = None
+    """Closed-set accuracy as last evaluated."""
+    attempts: int = 0
+    message: str = ""
+    """The error of a failed attempt."""
+    started: float | None = None
+    """Start of the newest attempt, seconds since 1970."""
+    heard: float | None = None
+    """Last heartbeat, seconds since 1970."""
+    result: Mapping[str, Any] | None = None
+    """result.json of a run that is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Access to one run folder; nothing is written but by `create` and those who hold an attempt."""
+
+    path: Path
+
+    @property
+    def signature(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    def create(self, spec: RunSpec) -> None:
+        """Make the folder with its spec.json, or check that the one that is there is the same run.
+
+        Raises:
+            RootUnusable, DiskFull: it cannot be written.
+            NewerSchema: a newer version of this package wrote it.
+        """
+        usable_folder(self.path, key="root")
+        content = {"schema": SCHEMA, "signature": self.signature, "spec": spec.to_dict()}
+        if not write_once(self.path / "spec.json", json.dumps(content, indent=1)):
+            self.spec()
+
+    def spec(self) -> RunSpec:
+        """Return the spec.
+
+        Raises:
+            UserError: there is no such run.
+            NewerSchema, DataDamaged: it cannot be read by this version, or at all.
+        """
+        path = self.path / "spec.json"
+        content = read_json(path)
+        if content is None:
+            if not path.exists():
+                raise UserError(
+                    f"there is no run {self.signature} in {self.path.parent}; difair status lists the runs."
+                )
+            raise DataDamaged(f"{path} is damaged; move {self.path} away, and the run starts from its beginning.")
+        return run_spec_from_file(content, where=str(path))
+
+    def result(self) -> Mapping[str, Any] | None:
+        """Return result.json, or None if the run is not done.
+
+        Raises:
+            NewerSchema: a newer version of this package wrote it.
+        """
+        result = read_json(self.path / "result.json")
+        if result is None:
+            return None
+        if result["schema"] > SCHEMA:
+            raise NewerSchema(
+                f"{self.path / 'result.json'} has schema {result['schema']}, this version reads up to {SCHEMA}; "
+                "update difair-hpc. Nothing was changed."
+            )
+        return dict(result)
+
+    def state(self) -> RunState:
+        """Return where the run stands; reads a few small files and writes nothing."""
+        result = self.result()
+        if result is not None:
+            return RunState(
+                signature=self.signature,
+                status="done",
+                epoch=result["epochs"],
+                accuracy=(result["evaluation"] or {}).get("closed_set_accuracy"),
+                attempts=result["attempts"],
+                result=result,
+            )
+        last = newest(self.path)
+        if last is None:
+            return RunState(signature=self.signature, status="new")
+        position = last.end or last.beat
+        return RunState(
+            signature=self.signature,
+            status=_status(last.end, alive=last.alive),
+            epoch=int(position.get("epoch", 0)),
+            step=int(position.get("step", 0)),
+            steps=int(position.get("steps", 0)),
+            accuracy=position.get("accuracy"),
+            attempts=last.number,
+            message=str((last.end or {}).get("message", "")),
+            started=last.record.get("started"),
+            heard=last.beat.get("time"),
+        )
+
+    def points(self) -> dict[int, dict[str, Any]]:
+        """Return epoch to recorded point: epoch, time, metrics."""
+        return spool.read(self.path)
+
+
+def run_folder(root: Path, signature: str) -> RunFolder:
+    """Return the folder of a run under the output root; it need not exist."""
+    return RunFolder(root / "runs" / signature)
+
+
+def _status(end: Mapping[str, Any] | None, *, alive: bool) -> Status:
+    if end is None:
+        return "running" if alive else "dead"
+    return {"stopped": "stopped", "failed": "failed"}.get(end["reason"], "dead")  # type: ignore[return-value]

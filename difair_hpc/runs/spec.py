@@ -1,0 +1,174 @@
+"""What one run is, as plain values (no torch), and its signature: the hash of all fields that can change the result."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from difair_hpc.data.spec import BenchmarkSpec
+from difair_hpc.errors import InvalidValue, NewerSchema, UnknownKey
+from difair_hpc.osr.spec import METHOD_SPECS, DifairSpec, MethodSpec, NetworkSpec
+from difair_hpc.train.spec import ProtocolSpec
+
+SCHEMA = 1
+"""Version of the files in a run folder; a folder of a newer one is refused, never rewritten."""
+
+T = TypeVar("T")
+
+SEED_LIMIT = 2**32
+"""Seeds lie below it."""
+
+
+_WITHOUT_EFFECT = {"method.allow_overlap"}
+"""Fields that permit a value but cannot change what is trained."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionSpec:
+    """How a run is executed on the machine at hand: nothing here can change what is trained, so no part of RunSpec."""
+
+    data_root: str = "data"
+    """Folder of the data sets."""
+    device: str = "auto"
+    """auto (CUDA if there is one), cpu, cuda or cuda:1."""
+    threads: int | None = None
+    """CPU threads; None: all that the process may use. A run repeats to the bit only at the same count."""
+    checkpoint_epochs: int = 10
+    """Save at least every so many epochs."""
+    checkpoint_seconds: float = 300.0
+    """Save at least every so many seconds (at the end of an epoch)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside of their range."""
+        if self.threads is not None and self.threads < 1:
+            raise InvalidValue("execution.threads", self.threads, "null or a whole number of at least 1")
+        if self.checkpoint_epochs < 1:
+            raise InvalidValue("execution.checkpoint_epochs", self.checkpoint_epochs, "a whole number of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSpec:
+    """One training and its evaluation. Where and how fast it runs is no part of it."""
+
+    benchmark: BenchmarkSpec = field(default_factory=BenchmarkSpec)
+    method: MethodSpec = field(default_factory=DifairSpec)
+    network: NetworkSpec = field(default_factory=NetworkSpec)
+    protocol: ProtocolSpec = field(default_factory=ProtocolSpec)
+    seed: int = 0
+    """Every random choice follows from it."""
+
+    def __post_init__(self) -> None:
+        """Refuse a seed outside of its range."""
+        if not 0 <= self.seed < SEED_LIMIT:
+            raise InvalidValue("seed", self.seed, f"a whole number from 0 to {SEED_LIMIT - 1}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec as nested plain values, complete and in a fixed order."""
+        return dataclasses.asdict(self)
+
+    @property
+    def signature(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of the spec."""
+        values = {key: value for key, value in flat(self.to_dict()).items() if key not in _WITHOUT_EFFECT}
+        text = json.dumps({"schema": SCHEMA, "spec": _canonical(values)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def run_spec(values: Mapping[str, Any]) -> RunSpec:
+    """Build a spec from nested plain values, as in spec.json; every complaint names key, value and what is allowed.
+
+    Raises:
+        UnknownKey: a key that no field has.
+        InvalidValue: a value of the wrong type, or out of range.
+    """
+    parts = {name: value for name, value in values.items() if isinstance(value, Mapping)}
+    known = {part.name for part in dataclasses.fields(RunSpec)}
+    for key in values:
+        if key not in known:
+            raise UnknownKey(key, known)
+    method = dict(parts.get("method", {}))
+    name = method.get("name", "difair")
+    if name not in METHOD_SPECS:
+        raise InvalidValue("method", name, "one of " + ", ".join(METHOD_SPECS))
+    return RunSpec(
+        benchmark=build(BenchmarkSpec, parts.get("benchmark", {}), key="benchmark"),
+        method=build(METHOD_SPECS[name], method, key="method"),
+        network=build(NetworkSpec, parts.get("network", {}), key="network"),
+        protocol=build(ProtocolSpec, parts.get("protocol", {}), key="protocol"),
+        seed=_checked("seed", values.get("seed", 0), int),
+    )
+
+
+def run_spec_from_file(content: Mapping[str, Any], *, where: str) -> RunSpec:
+    """Build the spec that a run folder's spec.json holds.
+
+    Raises:
+        NewerSchema: a newer version of this package wrote it.
+    """
+    schema = content.get("schema", SCHEMA)
+    if schema > SCHEMA:
+        message = f"{where} was written by a newer difair-hpc (schema {schema}, this one reads up to {SCHEMA})"
+        raise NewerSchema(f"{message}; update difair-hpc or choose another root=FOLDER. Nothing was changed.")
+    return run_spec(content["spec"])
+
+
+def build(cls: type[T], values: Mapping[str, Any], *, key: str) -> T:
+    """Build one frozen dataclass from plain values, checking names and types; `key` is its place in messages."""
+    fields = {part.name: part for part in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for name in values:
+        if name not in fields:
+            raise UnknownKey(f"{key}.{name}", fields)
+    return cls(**{name: _checked(f"{key}.{name}", value, hints[name]) for name, value in values.items()})
+
+
+def plain(spec: ExecutionSpec) -> dict[str, Any]:
+    """Return the execution as plain values, which `build` takes back."""
+    return dataclasses.asdict(spec)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested plain values under dotted keys."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        result |= flat(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
+    return result
+
+
+def _checked(key: str, value: Any, kind: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise InvalidValue(key, value, "one of " + ", ".join(map(str, choices)))
+        return value
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InvalidValue(
+            key, value, {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidValue(key, value, "a number")
+    return value
+
+
+def _canonical(value: Any) -> Any:
+    """Make equal settings hash equally: 10 and 10.0, and a coefficient that was computed in another order."""
+    if isinstance(value, dict):
+        return {name: _canonical(part) for name, part in value.items()}
+    if isinstance(value, float):
+        return format(value, ".10g")
+    return value

@@ -1,0 +1,70 @@
+"""From a search space to parameters, and from parameters to the keys of a run. Pure."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from difair_hpc.errors import InvalidValue
+from difair_hpc.osr.spec import anchor_distance
+from difair_hpc.sweep.spec import Axis, StageSpec
+
+Parameters = dict[str, Any]
+
+
+def grid(axes: Sequence[Axis]) -> list[Parameters]:
+    """Return every combination of the axes' values, the last axis fastest."""
+    for axis in axes:
+        if not axis.values:
+            raise InvalidValue(f"space.{axis.key}", "interval", "a list of values in a grid")
+    return [
+        dict(zip([axis.key for axis in axes], values, strict=True))
+        for values in itertools.product(*(axis.values for axis in axes))
+    ]
+
+
+def resolved(axes: Sequence[Axis], chosen: Mapping[str, Sequence[Parameters]]) -> list[Axis]:
+    """Fill in the axes whose values an earlier stage chose (`chosen`: stage to its choices)."""
+    result = []
+    for axis in axes:
+        if axis.chosen_in is None:
+            result.append(axis)
+            continue
+        values = [choice[axis.key] for choice in chosen[axis.chosen_in]]
+        result.append(Axis(key=axis.key, values=tuple(sorted(set(values)))))
+    return result
+
+
+def final_parameters(stage: StageSpec, chosen: Mapping[str, Sequence[Parameters]]) -> list[Parameters]:
+    """Return the runs of a final stage: benchmarks x methods x splits x seeds.
+
+    The chosen configuration sets the keys that a method has; alpha of DIFAIR is not forced upon its rivals.
+    """
+    chosen_keys: Parameters = {} if stage.chosen_in is None else dict(chosen[stage.chosen_in][0])
+    runs = []
+    for benchmark, method, split, seed in itertools.product(stage.benchmarks, stage.methods, stage.splits, stage.seeds):
+        own = chosen_keys if method in ("difair", "difair_std") else {}
+        runs.append({"benchmark": benchmark, "method": method, "split": split, "seed": seed, **own})
+    return runs
+
+
+def certain_trials(
+    stage: StageSpec, chosen: Mapping[str, Sequence[Parameters]], axes: Sequence[Axis]
+) -> list[Parameters]:
+    """Return the trials that are certain from the start: all of a grid or a final stage, none of a sampler's."""
+    if stage.search == "final":
+        return final_parameters(stage, chosen)
+    return grid(axes or stage.space) if stage.search == "grid" else []
+
+
+def run_keys(parameters: Parameters) -> Parameters:
+    """Return the keys of a method with `method.radius` turned into the coefficient of the anchor distance.
+
+    Args:
+        parameters: method.radius, method.alpha and method.features_per_class, and whatever else.
+    """
+    keys = dict(parameters)
+    distance = anchor_distance(
+        features_per_class=int(keys["method.features_per_class"]), alpha=float(keys["method.alpha"])
+    )
+    radius = float(keys.pop("method.radius"))
+    return {**keys, "method.radius_coefficient": radius / distance}

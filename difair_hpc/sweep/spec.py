@@ -1,0 +1,122 @@
+"""What a study is: its stages, their spaces and the rules by which configurations are chosen, as plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from difair_hpc.errors import InvalidValue
+
+METRICS = ("closed_set_accuracy", "occupancy")
+"""What a search may look at: no score on unknown images is ever optimised (appendix C)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChoiceRule:
+    """How a search stage chooses, written in the sweep file, applied by `stages.choose`, told in the report."""
+
+    metric: Literal["closed_set_accuracy", "occupancy"] = "closed_set_accuracy"
+    """Larger is better."""
+    tolerance: float = 0.0
+    """Configurations within this of the best (absolute, 0.01 is one percent point) count as equally good."""
+    below_coefficient: float = 0.5
+    """Only radius coefficients below this are eligible: from 0.5 on hyperspheres overlap."""
+    prefer: tuple[str, ...] = ()
+    """Order of the equally good: 'largest KEY', 'smallest KEY', 'nearest KEY VALUE' or 'highest METRIC'."""
+    of: str | None = None
+    """None: choose whole configurations; a key: choose values of that axis."""
+    keep: int = 1
+    """How many to choose."""
+
+    def __post_init__(self) -> None:
+        """Refuse a preference that nobody understands."""
+        if self.keep < 1:
+            raise InvalidValue("choose.keep", self.keep, "a whole number of at least 1")
+        for preference in self.prefer:
+            word, *rest = preference.split()
+            if (word, len(rest)) not in {("largest", 1), ("smallest", 1), ("nearest", 2), ("highest", 1)}:
+                allowed = "'largest KEY', 'smallest KEY', 'nearest KEY VALUE' or 'highest METRIC'"
+                raise InvalidValue("choose.prefer", preference, allowed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """One searched key: a list of values, an interval, or the values that an earlier stage chose."""
+
+    key: str
+    """Key of the run, such as method.alpha; method.radius stands for the radius itself."""
+    values: tuple[Any, ...] = ()
+    """Choices, in the order of the grid."""
+    low: float | None = None
+    high: float | None = None
+    """Ends of an interval, both included (Optuna searches only)."""
+    log: bool = False
+    """Search the interval on a logarithmic scale."""
+    whole: bool = False
+    """Only whole numbers of the interval."""
+    chosen_in: str | None = None
+    """Name of the earlier stage whose chosen values are taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageSpec:
+    """One stage of a study."""
+
+    name: str
+    search: Literal["grid", "optuna", "final"]
+    """grid: every combination; optuna: proposals of a sampler; final: the chosen configuration and its rivals."""
+    base: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the run that are the same in the whole stage, such as benchmark, protocol and protocol.epochs."""
+    space: tuple[Axis, ...] = ()
+    """Searched keys."""
+    trials: int = 0
+    """Number of proposals (search: optuna)."""
+    sampler: Literal["tpe", "gp", "random"] = "tpe"
+    """Optuna's sampler (search: optuna)."""
+    objectives: tuple[str, ...] = ("closed_set_accuracy",)
+    """Metrics that the sampler maximises."""
+    choose: ChoiceRule = field(default_factory=ChoiceRule)
+    """How the stage chooses."""
+    chosen_in: str | None = None
+    """Stage whose chosen configuration is retrained (search: final)."""
+    benchmarks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    splits: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = (0,)
+    """Every combination of these four is trained (search: final)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySpec:
+    """The stages of one sweep file, in order."""
+
+    name: str
+    stages: tuple[StageSpec, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """Where and how many runs execute at once: one file of slurm/."""
+
+    name: str
+    executor: Literal["local"] = "local"
+    """local: processes on this machine."""
+    parallel: int | None = None
+    """Runs at once; None: one per GPU, or without a GPU one per CPU, at most 4."""
+    threads: int | None = None
+    """CPU threads of each run; None: the CPUs of this machine shared equally."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    checkpoint_epochs: int = 10
+    checkpoint_seconds: float = 300.0
+    """A run saves at least this often."""
+    failures_allowed: int = 2
+    """Times that a run which failed with an exception or died is started again."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside of their range."""
+        for key in ("parallel", "threads"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise InvalidValue(f"cluster.{key}", value, "null or a whole number of at least 1")
+        if self.failures_allowed < 0:
+            raise InvalidValue("cluster.failures_allowed", self.failures_allowed, "0 or more")

@@ -1,0 +1,35 @@
+"""What every test may rely on: one thread, no settings of the user's shell, no message to anybody outside."""
+
+import os
+
+import pytest
+
+# Before torch, matplotlib or mlflow are imported, here or in a child process: results repeat to the bit only at the
+# same number of threads, no test opens a window, and nothing is reported to MLflow's makers.
+os.environ.update(
+    OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MPLBACKEND="Agg", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true"
+)
+
+FOREIGN_PREFIXES = ("DIFAIR_", "MLFLOW_", "SLURM_", "SBATCH_", "SUBMITIT_", "HYDRA_")
+"""A study that runs in the user's shell or job must not reach a test, nor the other way round."""
+
+NEEDS = {"realdata": "DIFAIR_DATA", "slurm": "DIFAIR_TEST_SLURM"}
+"""Marker -> environment variable without which its tests are skipped; real jobs are only submitted when asked for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs something that this machine does not offer."""
+    for item in items:
+        for marker, variable in NEEDS.items():
+            if item.get_closest_marker(marker) and not os.environ.get(variable):
+                item.add_marker(pytest.mark.skip(reason=f"set {variable} to run it"))
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the user's settings, but for those that the test's markers ask for."""
+    kept = {variable for marker, variable in NEEDS.items() if request.node.get_closest_marker(marker)}
+    kept.add("MLFLOW_DISABLE_TELEMETRY")
+    for name in list(os.environ):
+        if name.startswith(FOREIGN_PREFIXES) and name not in kept:
+            monkeypatch.delenv(name)

@@ -1,0 +1,71 @@
+"""The wheel is whole: every module, the shipped sweeps and cluster profiles, the typing marker, the command."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import difair_hpc
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.slow
+
+
+def run(*arguments: str, cwd: Path, path: Path | None = None) -> str:
+    """Run this interpreter in `cwd`, with `path` as its only additional import path, and return what it prints."""
+    environment = os.environ | {"PYTHONPATH": str(path) if path else "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run("-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder), cwd=ROOT)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("installed")
+    run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(folder), str(wheel), cwd=folder)
+    return folder
+
+
+def files_under(folder: str) -> Iterator[str]:
+    for path in (ROOT / folder).rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(ROOT).as_posix()
+
+
+def test_wheel_holds_the_package_and_what_it_ships(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    shipped = {f"difair_hpc/_shipped/{name}" for top in ("sweeps", "slurm") for name in files_under(top)}
+    assert {"difair_hpc/_shipped/sweeps", "difair_hpc/_shipped/slurm"} == {
+        name.rpartition("/")[0] for name in shipped if name.count("/") == 3 and name.endswith(".yaml")
+    }
+    assert not (set(files_under("difair_hpc")) | shipped | {"difair_hpc/py.typed"}) - names
+
+
+def test_wheel_holds_nothing_else(wheel: Path) -> None:
+    tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert tops == {"difair_hpc", f"difair_hpc-{difair_hpc.__version__}.dist-info"}
+
+
+def test_installed_wheel_imports_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    where = run("-c", "import difair_hpc; print(difair_hpc.__file__)", cwd=tmp_path, path=installed)
+    assert Path(where) == installed / "difair_hpc" / "__init__.py"
+
+
+def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:
+    code = "import sys; from difair_hpc.cli import main; sys.exit(main())"
+    assert "sweep" in run("-c", code, "--help", cwd=tmp_path, path=installed)
