@@ -11,7 +11,7 @@ from difair_hpc.data.sets import (
     ImageSet,
     OpenSetData,
     chosen,
-    last_share,
+    spread_share,
     of_classes,
     rank_in_class,
     relabelled,
@@ -30,7 +30,7 @@ UNKNOWN_PER_CLASS = 100
 def load(spec: BenchmarkSpec, data_root: Path) -> OpenSetData:
     """Read one split of a benchmark; the same spec and files give the same data, whatever the seed of a run.
 
-    Known and unknown images are test images. The benchmarks on -all never touch those: their known images are the last
+    Known and unknown images are test images. The benchmarks on -all never touch those: their known images are
     `validation_share` of each class in the training files, and the unknown images of cifar10-all are the first of each
     class in CIFAR-100's training file, of the classes that CIFAR-10 has not.
 
@@ -90,7 +90,7 @@ def _tested(home: Source, away: Source, split: ClassSplit) -> tuple[ImageSet, Im
 
 def _validation(images: ImageSet, share: float) -> tuple[ImageSet, ImageSet]:
     """Return the images left for training and those held out."""
-    held_B = last_share(images.labels_B, share)
+    held_B = spread_share(images.labels_B, share)
     return chosen(images, ~held_B), chosen(images, held_B)
 
 

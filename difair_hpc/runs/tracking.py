@@ -5,7 +5,7 @@ remembers how far it was shipped. So shipping can be repeated from anywhere, at 
 """
 
 import fcntl
-import os
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -222,7 +222,8 @@ def _final_metrics(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _client(uri: str) -> "MlflowClient":
-    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=uri)

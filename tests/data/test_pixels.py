@@ -1,9 +1,10 @@
 """New sizes, channel statistics and fingerprints, by hand."""
 
+import pytest
 import torch
 
 from difair_hpc.data.pixels import channel_statistics, fingerprint, resized
-from difair_hpc.data.sets import ImageSet, last_share, rank_in_class, relabelled
+from difair_hpc.data.sets import ImageSet, spread_share, rank_in_class, relabelled
 
 
 def grey(rows: list[list[int]]) -> torch.Tensor:
@@ -72,8 +73,14 @@ def test_rank_in_class_counts_the_earlier_images_of_the_class() -> None:
     assert rank_in_class(torch.tensor([5, 5, 2, 5, 2])).tolist() == [0, 1, 0, 2, 1]
 
 
-def test_last_share_takes_the_end_of_each_class() -> None:
+def test_a_share_is_spread_evenly_over_each_class() -> None:
     labels = torch.tensor([0] * 5 + [1] * 10 + [0] * 5 + [2, 2, 3])
-    held = last_share(labels, 0.2)
-    # class 0: last 2 of 10; class 1: last 2 of 10; class 2: at least 1 of 2; class 3: its only image stays
-    assert held.nonzero().flatten().tolist() == [13, 14, 18, 19, 21]
+    held = spread_share(labels, 0.2)
+    # every fifth image of its class: the 5th and 10th of classes 0 and 1; classes of fewer than 5 give none
+    assert held.nonzero().flatten().tolist() == [4, 9, 14, 19]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 1 / 3, 0.5])
+def test_a_share_takes_its_number_of_images_rounded_down(share: float) -> None:
+    held = spread_share(torch.zeros(101, dtype=torch.int64), share)
+    assert int(held.sum()) == int(101 * share)
