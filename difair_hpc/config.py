@@ -3,6 +3,7 @@
 Hydra parses the words and composes the group files. A user's own ./sweeps and ./slurm come before the shipped ones.
 """
 
+import copy
 import functools
 import os
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,10 @@ from typing import Any
 import yaml
 
 from difair_hpc.errors import InvalidValue, UnknownKey, UserError
-from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, run_spec
+from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
+from difair_hpc.sweep.space import foreseen, run_keys
 from difair_hpc.sweep.spec import Axis, ChoiceRule, Profile, StageSpec, StudySpec
+from difair_hpc.sweep.stages import check_rule
 
 GROUPS = ("benchmark", "method", "protocol")
 """Keys whose value is the name of a file in sweeps/<key>/."""
@@ -48,17 +51,21 @@ def parse(words: Sequence[str]) -> Values:
     Raises:
         UserError: a word that is no `key=value`, or one that asks for several values at once.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
     values: Values = {}
+    if not words:
+        return values
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
     parser = OverridesParser.create()
     for word in words:
         try:
             override = parser.parse_override(word)
-        except OverrideParseException as error:
+        except HydraException as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{word!r} is no key=value ({reason}); write for example method.alpha=10.") from error
+        if not override.key_or_group:
+            raise UserError(f"{word!r} is no key=value (the key is missing); write for example method.alpha=10.")
         key = _ALIASES.get(override.key_or_group, override.key_or_group)
         if override.is_delete() or override.is_sweep_override():
             raise InvalidValue(key, word, "one value; several are searched by a sweep file, see difair sweep --help")
@@ -107,11 +114,13 @@ def run(values: Mapping[str, Any]) -> RunSpec:
         if key.split(".")[0] not in RUN_KEYS:
             raise UnknownKey(key, RUN_KEYS | SETTING_KEYS)
     groups = tuple((group, str(values[group])) for group in GROUPS if group in values)
-    content = _copied(_composed(groups))
+    content = copy.deepcopy(_composed(groups, tuple(_folders("sweeps"))))
     for key, value in values.items():
         if key not in GROUPS:
-            _set(content, key, value)
-    data = content.pop("data", {})
+            _set(content, _ALIASES.get(key, key), value)
+    for key in ("network", "data"):
+        _mapping(key, content[key])
+    data = content.pop("data")
     if set(data) - {"verify"}:
         raise UnknownKey(f"data.{min(set(data) - {'verify'})}", ["verify"])
     content["benchmark"] |= {"split": content.pop("split", 0), "verify": data.get("verify", True)}
@@ -138,29 +147,38 @@ def study(name: str, values: Values) -> StudySpec:
         UnknownKey, InvalidValue: names the key and what is allowed.
     """
     content = _read_yaml(_found(_folders("sweeps"), name, key="sweep"))
+    if not _mapping("stages", content.get("stages") or {}):
+        raise UserError(f"sweeps/{name}.yaml names no stages; see sweeps/digits.yaml for what one looks like.")
     everywhere = {key: value for key, value in values.items() if key.split(".")[0] in RUN_KEYS}
     for key, value in values.items():
         if key in everywhere:
             continue
-        if key.split(".")[0] not in content:
+        first, second, *_ = [*key.split("."), ""]
+        if first not in content:
             raise UnknownKey(key, {*content, *RUN_KEYS, *SETTING_KEYS})
+        if first == "stages" and second not in content["stages"]:
+            raise UnknownKey(key, [f"stages.{stage}" for stage in content["stages"]])
         _set(content, key, value)
     unknown = set(content) - {"study", "stages"}
     if unknown:
         raise UnknownKey(min(unknown), ["study", "stages"], where=f"sweeps/{name}.yaml")
-    stages = tuple(_stage(key, value, everywhere) for key, value in content.get("stages", {}).items())
-    if not stages:
-        raise UserError(f"sweeps/{name}.yaml names no stages; see sweeps/digits.yaml for what one looks like.")
-    _check_order(stages)
-    return StudySpec(name=str(content.get("study", name)), stages=stages)
+    stages = tuple(_stage(key, value, everywhere) for key, value in _mapping("stages", content["stages"]).items())
+    spec = StudySpec(name=str(content.get("study", name)), stages=stages)
+    for stage in stages:
+        for parameters in foreseen(stage):
+            built = build_run(stage.base, parameters)
+            check_rule(stage, flat(built.to_dict()))
+    return spec
 
 
 def _stage(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any]) -> StageSpec:
-    values = dict(content)
     key = f"stages.{name}"
-    space = tuple(_axis(f"{key}.space.{axis}", axis, value) for axis, value in values.pop("space", {}).items())
-    rule = values.pop("choose", None) or {}
-    own = {**values.pop("base", {}), **everywhere}
+    values = dict(_mapping(key, content))
+    if "search" not in values:
+        raise InvalidValue(f"{key}.search", "nothing", "one of grid, optuna, final")
+    axes, rule, base = (_mapping(f"{key}.{part}", values.pop(part, None) or {}) for part in ("space", "choose", "base"))
+    space = tuple(_axis(f"{key}.space.{axis}", axis, value) for axis, value in axes.items())
+    own = {**base, **everywhere}
     listed = {part: tuple(value) if isinstance(value, list) else value for part, value in values.items()}
     for part in ("benchmarks", "methods", "objectives"):
         if part in listed and not isinstance(listed[part], tuple):
@@ -178,40 +196,41 @@ def _axis(key: str, name: str, content: Any) -> Axis:
     raise InvalidValue(key, content, "a list of values, {low: 0.2, high: 0.5} or {chosen_in: STAGE}")
 
 
-def _check_order(stages: Sequence[StageSpec]) -> None:
-    before: set[str] = set()
-    for stage in stages:
-        for source in [stage.chosen_in, *(axis.chosen_in for axis in stage.space)]:
-            if source is not None and source not in before:
-                allowed = f"an earlier stage ({', '.join(sorted(before)) or 'there is none'})"
-                raise InvalidValue(f"stages.{stage.name}: chosen_in", source, allowed)
-        before.add(stage.name)
-
-
 def _with_coefficient(content: Values) -> Values:
-    from difair_hpc.sweep.space import run_keys
-
     method = dict(content["method"])
-    if "radius" in method:
-        keys = run_keys({f"method.{key}": value for key, value in method.items()})
-        method = {key.removeprefix("method."): value for key, value in keys.items()}
-    return {**content, "method": method}
+    if "radius" not in method or "radius_coefficient" not in method:
+        return content
+    radius = method.pop("radius")
+    if isinstance(radius, bool) or not isinstance(radius, int | float):
+        raise InvalidValue("method.radius", radius, "a number above 0")
+    checked = run_spec({**content, "method": method}).to_dict()["method"]
+    keys = run_keys({**{f"method.{key}": value for key, value in checked.items()}, "method.radius": radius})
+    return {**content, "method": {key.removeprefix("method."): value for key, value in keys.items()}}
 
 
 @functools.cache
-def _composed(groups: tuple[tuple[str, str], ...]) -> Values:
+def _composed(groups: tuple[tuple[str, str], ...], folders: tuple[Path, ...]) -> Values:
+    """Compose the group files; `folders` are where they come from, a part of what the cache goes by."""
     from hydra import compose, initialize_config_dir
-    from hydra.errors import MissingConfigException
+    from hydra.errors import HydraException
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
+    for group, choice in groups:
+        if choice not in _choices(group):
+            raise InvalidValue(group, choice, "one of " + ", ".join(_choices(group)))
     _search_own_folder_first()
-    with initialize_config_dir(str(_shipped("sweeps")), version_base="1.3"):
+    with initialize_config_dir(str(folders[-1]), version_base="1.3"):
         try:
-            content = compose("config", overrides=[f"{group}={choice}" for group, choice in groups])
-        except MissingConfigException as error:
-            group, choice = next((g, c) for g, c in groups if not _choices(g) or c not in _choices(g))
-            raise InvalidValue(group, choice, "one of " + ", ".join(_choices(group))) from error
-    return {str(key): value for key, value in OmegaConf.to_container(content, resolve=True).items()}  # type: ignore[union-attr]
+            composed = compose("config", overrides=[f"{group}={choice}" for group, choice in groups])
+            content = OmegaConf.to_container(composed, resolve=True)
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+            places = ", ".join(str(folder / group / f"{choice}.yaml") for group, choice in groups for folder in folders)
+            raise UserError(f"the files of the run do not fit together ({places}): {error}") from error
+    assert isinstance(content, dict), "Hydra composes mappings"
+    for group, choice in groups:
+        _mapping(f"sweeps/{group}/{choice}.yaml", content[group])
+    return {str(key): value for key, value in content.items()}
 
 
 def _search_own_folder_first() -> None:
@@ -253,6 +272,12 @@ def _found(folders: Sequence[Path], name: str, *, key: str) -> Path:
     )
 
 
+def _mapping(key: str, value: Any) -> Values:
+    if not isinstance(value, dict):
+        raise InvalidValue(key, value, "a mapping of keys to values")
+    return value
+
+
 def _read_yaml(path: Path) -> Values:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
@@ -270,7 +295,3 @@ def _set(content: Values, key: str, value: Any) -> None:
         if not isinstance(content, dict):
             raise UnknownKey(key, [parent])
     content[leaf] = value
-
-
-def _copied(values: Values) -> Values:
-    return {key: _copied(value) if isinstance(value, dict) else value for key, value in values.items()}

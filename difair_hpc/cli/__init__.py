@@ -43,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except Exception as error:  # noqa: BLE001 - the last door: whatever comes here is a mistake of ours
+        if arguments.debug:
+            raise
+        sys.stderr.write(f"difair: internal error: {type(error).__name__}: {error} (--debug shows where)\n")
+        return 1
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

@@ -12,10 +12,9 @@ def draw_run(folder: RunFolder, target: Path) -> Iterable[Path]:
     from difair_hpc.report.figures import save
 
     history = [{"epoch": point["epoch"], **point["metrics"]} for point in folder.points().values()]
-    target.mkdir(exist_ok=True)
-    files = list(save(training_curves({folder.signature: history}), target / "training.png"))
+    files = list(save(training_curves({folder.signature: history}), target / "training", [".png"]))
     if any(key.startswith("weight_spread.") for key in history[-1]):
-        files += save(spread_curve(history, restarts=_restarts(folder)), target / "weight_spread.png")
+        files += save(spread_curve(history, restarts=_restarts(folder)), target / "weight_spread", [".png"])
     return files
 
 

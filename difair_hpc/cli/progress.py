@@ -68,6 +68,12 @@ class StudyProgress:
         if self._live is not None:
             self._live.__exit__(None, None, None)
 
+    def warn(self, text: str) -> None:
+        """Say something once that went wrong beside the study."""
+        if text not in self._said:
+            self._said[text] = "said"
+            self._screen.print(f"warning: {text}", markup=False)
+
     def show(self, seen: Sequence[StageView]) -> None:
         """Show where the stages stand."""
         self._clock.update(seen)
@@ -113,9 +119,10 @@ class StudyProgress:
     def _headline(self, view: StageView) -> str:
         counts = Counter(state.status for state in view.states.values())
         done = counts["done"]
-        left = view.planned - done - counts["running"]
+        left = max(view.planned - done - counts["running"] - view.starting, 0)
         position = f"stage {self._stages.index(view.stage.name) + 1} of {len(self._stages)}"
         parts = [f"{view.stage.name} ({position}): {done} done, {counts['running']} running, {left} left"]
+        parts += [f"{view.starting} starting"] if view.starting else []
         parts += [f"{counts[bad]} {bad}" for bad in ("failed", "dead") if counts[bad]]
         best = max((state.accuracy for state in view.states.values() if state.accuracy is not None), default=None)
         if best is not None:

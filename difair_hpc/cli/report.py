@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as ScreenTable
 
@@ -57,10 +58,11 @@ def publish(where: config.Settings, name: str, tracker: "Tracker | None", screen
     if tracker is not None:
         tracker.finish_study(files)
     tables = study_tables(study)
-    for key in ("table1", "table2"):
-        screen.print(screen_table(tables[key]))
-        for note in tables[key].notes:
-            screen.print(f"  {note}")
+    shown = [tables["table1"], tables["table2"]]
+    for table in shown:
+        screen.print(screen_table(table))
+    for note in dict.fromkeys(note for table in shown for note in table.notes):
+        screen.print(f"  {note}", markup=False)
     places = {"report": folder / "report.md", "runs": where.root / "runs"}
     if tracker is not None:
         places["MLflow"] = Path(where.tracking_uri) if where.tracking_uri else where.root / "mlflow.db"
@@ -74,9 +76,9 @@ def screen_table(table: "Table") -> ScreenTable:
     """Return a table of the report for the terminal."""
     from difair_hpc.report.layout import texts
 
-    shown = ScreenTable(title=table.title, title_justify="left", pad_edge=False)
+    shown = ScreenTable(title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(table.header):
-        shown.add_column(column, justify="right" if number else "left")
+        shown.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in texts(table):
         shown.add_row(*row)
     return shown
@@ -98,14 +100,13 @@ def study_rows(root: Path, name: str) -> "StudyRows":
             for signature, result in results.items()
             if result is not None
         ]
-        chosen = stage["chosen"][0] if stage["chosen"] else {}
         stages.append(
             StageRows(
                 stage=stage["name"],
                 rows=tuple(rows),
                 planned=stage["planned"] or 0,
                 reasons=tuple(stage["reasons"]),
-                chosen=_without_group(chosen),
+                chosen=tuple(_without_group(choice) for choice in stage["chosen"]),
             )
         )
     return StudyRows(study=name, stages=tuple(stages))

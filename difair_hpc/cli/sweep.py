@@ -3,14 +3,15 @@
 import argparse
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from difair_hpc import config
+from difair_hpc.cli.needs import require_data
 from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import DataMissing
+from difair_hpc.errors import Failure
 from difair_hpc.files import usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _preview(study, where)
     usable_folder(where.root, key="root")
     folder = usable_folder(ledger(where.root, study.name).path, key="root")
-    _check_data(study, where)
+    require_data(_benchmarks(study), where)
     with Attempt(folder, {}, what="study") as lease, stop_on_signal() as flag:
         finished = _drive(study, profile, where, flag)
         lease.end("finished" if finished else "stopped")
@@ -73,7 +74,7 @@ def _drive(study: StudySpec, profile: Profile, where: config.Settings, flag: Sto
             if flag:
                 screen.print(f"{flag.reason}: runs save and leave")
                 _leave(cluster)
-        _ship(tracker, where.root, seen)
+            _ship(tracker, where.root, seen, progress.warn)
         if flag:
             return False
         publish(where, study.name, tracker, screen)
@@ -91,26 +92,30 @@ def _loop(
         if flag or (len(seen) == len(reconciler.study.stages) and seen[-1].complete):
             return seen
         if time.monotonic() - shipped > _SHIP_SECONDS:
-            _ship(tracker, reconciler.root, seen)
+            _ship(tracker, reconciler.root, seen, progress.warn)
             shipped = time.monotonic()
         time.sleep(_TICK_SECONDS)
 
 
 def _leave(cluster: "Cluster") -> None:
-    """Ask all runs to save, and give them the grace time."""
-    cluster.stop()
+    """Ask all runs to save, and give them the grace time; one that is just starting hears only a later request."""
     until = time.monotonic() + _GRACE_SECONDS
     while cluster.jobs() and time.monotonic() < until:
-        time.sleep(0.1)
+        cluster.stop()
+        time.sleep(1.0)
 
 
-def _ship(tracker: "Tracker | None", root: Path, seen: "Sequence[StageView]") -> None:
+def _ship(tracker: "Tracker | None", root: Path, seen: "Sequence[StageView]", warn: Callable[[str], None]) -> None:
+    """Bring MLflow up to date; a store that fails for a while costs a warning, not the study."""
     if tracker is None:
         return
-    for view in seen:
-        for trial in view.trials:
-            label = run_label(view.parameters[trial.number])
-            tracker.ship(run_folder(root, trial.state.signature), stage=view.stage.name, label=label)
+    try:
+        for view in seen:
+            for trial in view.trials:
+                label = run_label(view.parameters[trial.number])
+                tracker.ship(run_folder(root, trial.state.signature), stage=view.stage.name, label=label)
+    except Failure as error:
+        warn(f"{error} Training goes on; difair sync brings MLflow up to date later.")
 
 
 @contextmanager
@@ -163,17 +168,9 @@ def _cluster_keys(values: config.Values) -> dict[str, object]:
     return {key.removeprefix("cluster."): values.pop(key) for key in own}
 
 
-def _check_data(study: StudySpec, where: config.Settings) -> None:
-    """Refuse a study whose data sets are not there before anything is submitted."""
-    from difair_hpc.data.catalogue import inspect, needed
-
-    benchmarks = {str(stage.base["benchmark"]) for stage in study.stages if "benchmark" in stage.base}
-    benchmarks |= {name for stage in study.stages for name in stage.benchmarks}
-    names = {name for benchmark in benchmarks for name in needed(benchmark)}
-    missing = [state for state in inspect(where.data_root, verify=False) if state.name in names and not state.complete]
-    if missing:
-        lines = [f"{state.name}: expected in {state.where}; difair data get {state.name}" for state in missing]
-        raise DataMissing(f"study {study.name} needs data sets that are not there:\n  " + "\n  ".join(lines))
+def _benchmarks(study: StudySpec) -> set[str]:
+    named = {str(stage.base["benchmark"]) for stage in study.stages if "benchmark" in stage.base}
+    return named | {name for stage in study.stages for name in stage.benchmarks}
 
 
 def _preview(study: StudySpec, where: config.Settings) -> int:

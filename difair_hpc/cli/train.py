@@ -1,12 +1,15 @@
 """`difair train`: one run in this process, tracked in MLflow; repeated, it continues or shows its result."""
 
 import argparse
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from difair_hpc import config
+from difair_hpc.cli.needs import require_data
 from difair_hpc.cli.screen import console, duration
+from difair_hpc.errors import Failure
 from difair_hpc.runs.folder import RunFolder, run_folder
 
 STUDY, STAGE = "train", "single"
@@ -38,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         from difair_hpc.runs.run import Events, execute
         from difair_hpc.runs.stop import stop_on_signal
 
+        require_data([spec.benchmark.name], where)
         folder.create(spec)
         screen.print(f"run {spec.signature}  {folder.path}")
         lines = EpochLines(screen, spec.protocol.epochs)
@@ -87,15 +91,21 @@ def _tracked(where: config.Settings, folder: RunFolder) -> Iterator[None]:
     done = threading.Event()
 
     def ship() -> None:
-        while not done.wait(_SHIP_SECONDS):
+        try:
             tracker.ship(folder, stage=STAGE, label=folder.signature)
+        except Failure as error:
+            sys.stderr.write(f"warning: {error} Training goes on; difair sync brings MLflow up to date later.\n")
 
-    thread = threading.Thread(target=ship, name="shipping", daemon=True)
+    def ship_until_done() -> None:
+        while not done.wait(_SHIP_SECONDS):
+            ship()
+
+    thread = threading.Thread(target=ship_until_done, name="shipping", daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
-        tracker.ship(folder, stage=STAGE, label=folder.signature)
+        ship()
         tracker.close_parents(live=False)

@@ -11,10 +11,10 @@ from difair_hpc.data.sets import (
     ImageSet,
     OpenSetData,
     chosen,
-    spread_share,
     of_classes,
     rank_in_class,
     relabelled,
+    spread_share,
 )
 from difair_hpc.data.spec import BenchmarkSpec
 from difair_hpc.data.splits import ClassSplit

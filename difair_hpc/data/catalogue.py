@@ -11,6 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from difair_hpc.data import published, tinyimagenet
+from difair_hpc.data.splits import BENCHMARKS
 from difair_hpc.errors import DataDamaged, DiskFull, Failure, InvalidValue, RootUnusable
 
 DATASETS = ("digits", "mnist", "svhn", "cifar10", "cifar100", "tinyimagenet")
@@ -42,7 +43,13 @@ class DatasetState:
 
 
 def needed(benchmark: str) -> tuple[str, ...]:
-    """Return the names of the data sets that a benchmark reads."""
+    """Return the names of the data sets that a benchmark reads.
+
+    Raises:
+        InvalidValue: There is no such benchmark.
+    """
+    if benchmark not in BENCHMARKS:
+        raise InvalidValue("benchmark", benchmark, "one of " + ", ".join(BENCHMARKS))
     if benchmark == "cifar10":
         return ("cifar10",)
     return ("cifar10", "cifar100") if benchmark.startswith("cifar") else (benchmark.removesuffix("-all"),)

@@ -1,13 +1,14 @@
 """A figure without global state, and its files: what every picture of the report begins and ends with."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from difair_hpc.files import write_atomically
+from difair_hpc.files import usable_folder, write_atomically
 
 _FORMATS: dict[str, dict[str, str | None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
@@ -26,15 +27,16 @@ def without_values(figure: Figure, title: str) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> tuple[Path, ...]:
+def save(figure: Figure, path: Path, suffixes: Sequence[str] = tuple(_FORMATS)) -> tuple[Path, ...]:
     """Write the figure as PNG (150 dots per inch), SVG and PDF beside each other, each whole or not at all.
 
     Args:
         figure: What to write.
         path: Where, with or without one of the three suffixes.
+        suffixes: Those that are wanted.
 
     Returns:
-        The three files, PNG first. The same figure gives the same bytes.
+        The files, PNG first. The same figure gives the same bytes.
 
     Raises:
         DiskFull: No space is left.
@@ -43,10 +45,11 @@ def save(figure: Figure, path: Path) -> tuple[Path, ...]:
     name = path.stem if path.suffix in _FORMATS else path.name
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # a second layout pass would move everything by a hair, in each file differently
+    usable_folder(path.parent, key="figure folder")
     written = []
-    for suffix, metadata in _FORMATS.items():
+    for suffix in suffixes:
         stream = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": "difair"}):
-            figure.savefig(stream, format=suffix[1:], dpi=150, metadata=metadata)
+            figure.savefig(stream, format=suffix[1:], dpi=150, metadata=_FORMATS[suffix])
         written.append(write_atomically(path.with_name(name + suffix), stream.getvalue()))
     return tuple(written)

@@ -85,7 +85,7 @@ def heat_map(
     *,
     metric: Metric = "closed_set_accuracy",
     y: VerticalAxis = "radius_coefficient",
-    chosen: Mapping[str, float] | None = None,
+    chosen: Sequence[Mapping[str, float]] = (),
 ) -> Figure:
     """Draw a search as the paper's Figure 4 does: alpha to the right, radius or its coefficient upwards.
 
@@ -95,7 +95,7 @@ def heat_map(
         rows: The runs of a search; those without hyperspheres are not drawn. Runs of one place are averaged.
         metric: What the colours and the printed numbers (percent) are.
         y: What the vertical axis is.
-        chosen: The values picked, by name; their place is framed.
+        chosen: The choices, values by name; their places are framed.
 
     Returns:
         A figure with one map per number of features per class.
@@ -115,7 +115,7 @@ def heat_map(
     axes = list(figure.subplots(1, len(panels), squeeze=False)[0])
     keys: dict[str, Artist] = {}
     for ax, panel in zip(axes, panels, strict=True):
-        keys |= _draw(ax, panel, y, scale, chosen or {})
+        keys |= _draw(ax, panel, y, scale, chosen)
     figure.colorbar(ScalarMappable(scale, _COLOUR_MAP), ax=axes, extend=extend)
     figure.suptitle(METRIC_NAMES[metric], fontsize=11)
     if keys:
@@ -163,7 +163,9 @@ def _scale(places: Sequence[_Place]) -> tuple[Normalize, _Extend]:
     return Normalize(low, high), extend
 
 
-def _draw(ax: Axes, panel: _Panel, y: VerticalAxis, scale: Normalize, chosen: Mapping[str, float]) -> dict[str, Artist]:
+def _draw(
+    ax: Axes, panel: _Panel, y: VerticalAxis, scale: Normalize, chosen: Sequence[Mapping[str, float]]
+) -> dict[str, Artist]:
     keys: dict[str, Artist] = {}
     for line, places in enumerate(panel):
         for column, place in enumerate(places):

@@ -64,7 +64,7 @@ def _epochs_note(rows: Sequence[ResultRow]) -> str:
 def _choice_notes(rows: Sequence[ResultRow]) -> list[str]:
     keys = tuple(published.CHOICE)
     tried = sorted({(row.method, *(getattr(row, key) for key in keys)) for row in rows if row.radius is not None})
-    other = [choice for choice in tried if not is_chosen(dict(zip(keys, choice[1:], strict=True)), published.CHOICE)]
+    other = [choice for choice in tried if not is_chosen(dict(zip(keys, choice[1:], strict=True)), [published.CHOICE])]
     return [
         f"{method_name(method)} ran here with {_values(dict(zip(keys, values, strict=True)))}; "
         f"the paper's numbers are for {_values(published.CHOICE)}."

@@ -131,7 +131,7 @@ def _search_text(stage: StageRows, tables: Mapping[str, Table], pictures: Sequen
 
 
 def _choice_text(stage: StageRows) -> str:
-    chosen = ", ".join(f"{key} = {value:g}" for key, value in stage.chosen.items())
+    chosen = "; ".join(", ".join(f"{key} = {value:g}" for key, value in choice.items()) for choice in stage.chosen)
     lines = [f"Chosen: {escaped(chosen)}." if chosen else "Nothing is chosen yet.", ""]
     lines += [f"- {escaped(reason)}" for reason in stage.reasons]
     return "\n".join(lines + [""] * bool(stage.reasons))

@@ -84,8 +84,8 @@ class StageRows:
     """Runs the stage is made of; those without a row have not ended."""
     reasons: tuple[str, ...] = ()
     """Why the configuration was chosen, one sentence each; empty: nothing is chosen yet."""
-    chosen: Mapping[str, float] = field(default_factory=dict)
-    """The chosen values by name (alpha, radius_coefficient, features_per_class, radius); empty: none yet."""
+    chosen: tuple[Mapping[str, float], ...] = ()
+    """The choices, best first, each values by name (alpha, radius_coefficient, …); empty: none yet."""
 
     @property
     def slug(self) -> str:
@@ -120,10 +120,14 @@ def overlapping(radius_coefficient: float) -> bool:
     return radius_coefficient >= OVERLAP - 1e-9
 
 
-def is_chosen(values: Mapping[str, float | None], chosen: Mapping[str, float]) -> bool:
-    """Whether `values` (alpha, radius, ...) agree with `chosen` in every key that both have, and have one."""
-    shared = [key for key in chosen if values.get(key) is not None]
-    return bool(shared) and all(math.isclose(cast("float", values[key]), chosen[key], rel_tol=1e-4) for key in shared)
+def is_chosen(values: Mapping[str, float | None], chosen: Sequence[Mapping[str, float]]) -> bool:
+    """Whether `values` (alpha, radius, ...) agree with one of the choices in every key that both have, and have one."""
+    return any(_agrees(values, choice) for choice in chosen)
+
+
+def _agrees(values: Mapping[str, float | None], choice: Mapping[str, float]) -> bool:
+    shared = [key for key in choice if values.get(key) is not None]
+    return bool(shared) and all(math.isclose(cast("float", values[key]), choice[key], rel_tol=1e-4) for key in shared)
 
 
 def row_from_result(result: Mapping[str, object], *, where: str = "result.json") -> ResultRow:

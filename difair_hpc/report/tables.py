@@ -80,13 +80,13 @@ def accuracy_table(rows: Sequence[ResultRow], paper: PaperTable = published.TABL
 
 
 def grid_table(
-    rows: Sequence[ResultRow], chosen: Mapping[str, float] | None = None, *, title: str = "Search results"
+    rows: Sequence[ResultRow], chosen: Sequence[Mapping[str, float]] = (), *, title: str = "Search results"
 ) -> Table:
     """List the runs of a search, best closed-set accuracy first.
 
     Args:
         rows: The runs of a search stage; those without a radius coefficient are not listed.
-        chosen: The values picked from them, by name (alpha, radius_coefficient, features_per_class, radius).
+        chosen: The choices among them, values by name (alpha, radius_coefficient, features_per_class, radius).
         title: What stands above the table.
     """
     distinct = {row.signature: row for row in rows}.values()
@@ -94,7 +94,7 @@ def grid_table(
     return Table(
         title=title,
         header=("alpha", "radius", "coefficient", "N", "accuracy (%)", "occupancy (%)", "remarks", "run"),
-        rows=tuple(_grid_row(row, chosen or {}) for row in searched),
+        rows=tuple(_grid_row(row, chosen) for row in searched),
         notes=tuple(_grid_notes(rows, searched)),
     )
 
@@ -201,9 +201,9 @@ def _third_split_notes(
     return [f"{where}: {'; '.join(parts)}."] if parts else []
 
 
-def _grid_row(row: ResultRow, chosen: Mapping[str, float]) -> tuple[Cell, ...]:
+def _grid_row(row: ResultRow, chosen: Sequence[Mapping[str, float]]) -> tuple[Cell, ...]:
     remarks = [
-        *(["chosen"] if is_chosen({key: getattr(row, key, None) for key in chosen}, chosen) else []),
+        *(["chosen"] if is_chosen(_values(row), chosen) else []),
         *(["overlap"] if row.overlaps else []),
         *(["diverged"] if row.diverged else []),
     ]
@@ -215,6 +215,11 @@ def _grid_row(row: ResultRow, chosen: Mapping[str, float]) -> tuple[Cell, ...]:
         Cell(text=", ".join(remarks)),
         Cell(text=row.signature),
     )
+
+
+def _values(row: ResultRow) -> dict[str, float | None]:
+    names = ("alpha", "radius_coefficient", "features_per_class", "radius")
+    return {name: getattr(row, name) for name in names}
 
 
 def _grid_notes(rows: Sequence[ResultRow], searched: Sequence[ResultRow]) -> list[str]:

@@ -122,10 +122,12 @@ class Attempt:
         self._beats.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Stop the heartbeat."""
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Stop the heartbeat; an error that nobody put on record yet is how the attempt ended."""
         self._done.set()
         self._beats.join()
+        if error is not None:
+            self.end("failed", message=f"{type(error).__name__}: {error}")
 
     def counts(self) -> bool:
         """Whether no later attempt has taken over; asked before everything that is written."""

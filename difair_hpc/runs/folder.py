@@ -57,11 +57,13 @@ class RunFolder:
         Raises:
             RootUnusable, DiskFull: it cannot be written.
             NewerSchema: a newer version of this package wrote it.
+            DataDamaged: its spec.json is that of another run.
         """
         usable_folder(self.path, key="root")
         content = {"schema": SCHEMA, "signature": self.signature, "spec": spec.to_dict()}
-        if not write_once(self.path / "spec.json", json.dumps(content, indent=1)):
-            self.spec()
+        made = write_once(self.path / "spec.json", json.dumps(content, indent=1))
+        if not made and self.spec().signature != spec.signature:
+            raise DataDamaged(f"{self.path / 'spec.json'} was edited: it is another run; move {self.path} away.")
 
     def spec(self) -> RunSpec:
         """Return the spec.
@@ -72,13 +74,12 @@ class RunFolder:
         """
         path = self.path / "spec.json"
         content = read_json(path)
-        if content is None:
-            if not path.exists():
-                raise UserError(
-                    f"there is no run {self.signature} in {self.path.parent}; difair status lists the runs."
-                )
+        if content is None and not path.exists():
+            raise UserError(f"there is no run {self.signature} in {self.path.parent}; difair status lists the runs.")
+        parts = content if isinstance(content, dict) else {}
+        if not isinstance(parts.get("schema"), int) or not isinstance(parts.get("spec"), dict):
             raise DataDamaged(f"{path} is damaged; move {self.path} away, and the run starts from its beginning.")
-        return run_spec_from_file(content, where=str(path))
+        return run_spec_from_file(parts, where=str(path))
 
     def result(self) -> Mapping[str, Any] | None:
         """Return result.json, or None if the run is not done.

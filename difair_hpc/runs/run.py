@@ -145,7 +145,7 @@ class _Session:
         """Save where a checkpoint is due; an epoch that is on record already keeps its moment."""
         before = self.recorded.get(point.epoch)
         if before is not None:
-            if before["metrics"] != point.metrics:
+            if json.dumps(before["metrics"]) != json.dumps(point.metrics):  # as text, NaN equals NaN
                 self.warnings.append(f"epoch {point.epoch} was trained again with other values than on record")
             point = Point(epoch=point.epoch, time=before["time"], metrics=before["metrics"])
             state.history[-1] = point
@@ -162,6 +162,8 @@ class _Session:
     def _restore(self) -> None:
         loaded = checkpoint.load_newest(self.folder.path)
         if loaded is None:
+            if lost := checkpoint.newest_first(self.folder.path):
+                self.warnings.append(f"begun again: none of {', '.join(path.name for path in lost)} could be read")
             return
         kept = loaded.payload["data_fingerprint"]
         if kept != self.task.data.fingerprint:

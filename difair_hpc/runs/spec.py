@@ -74,7 +74,9 @@ class RunSpec:
     @property
     def signature(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of the spec."""
-        values = {key: value for key, value in flat(self.to_dict()).items() if key not in _WITHOUT_EFFECT}
+        # Through `run_spec`, which makes a float of 10 where the field is one: 10 and 10.0 are the same run.
+        complete = flat(run_spec(self.to_dict()).to_dict())
+        values = {key: value for key, value in complete.items() if key not in _WITHOUT_EFFECT}
         text = json.dumps({"schema": SCHEMA, "spec": _canonical(values)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -86,20 +88,20 @@ def run_spec(values: Mapping[str, Any]) -> RunSpec:
         UnknownKey: a key that no field has.
         InvalidValue: a value of the wrong type, or out of range.
     """
-    parts = {name: value for name, value in values.items() if isinstance(value, Mapping)}
     known = {part.name for part in dataclasses.fields(RunSpec)}
     for key in values:
         if key not in known:
             raise UnknownKey(key, known)
-    method = dict(parts.get("method", {}))
+    parts = {name: _checked_plain(name, values.get(name, {}), Mapping) for name in known - {"seed"}}
+    method = dict(parts["method"])
     name = method.get("name", "difair")
-    if name not in METHOD_SPECS:
+    if not isinstance(name, str) or name not in METHOD_SPECS:
         raise InvalidValue("method", name, "one of " + ", ".join(METHOD_SPECS))
     return RunSpec(
-        benchmark=build(BenchmarkSpec, parts.get("benchmark", {}), key="benchmark"),
+        benchmark=build(BenchmarkSpec, parts["benchmark"], key="benchmark"),
         method=build(METHOD_SPECS[name], method, key="method"),
-        network=build(NetworkSpec, parts.get("network", {}), key="network"),
-        protocol=build(ProtocolSpec, parts.get("protocol", {}), key="protocol"),
+        network=build(NetworkSpec, parts["network"], key="network"),
+        protocol=build(ProtocolSpec, parts["protocol"], key="protocol"),
         seed=_checked("seed", values.get("seed", 0), int),
     )
 
@@ -142,27 +144,39 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _checked(key: str, value: Any, kind: Any) -> Any:
-    origin = typing.get_origin(kind)
+    """Return `value` if it is of the annotated `kind`, with whole numbers widened to floats where floats are wanted."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
     if origin is typing.Literal:
-        choices = typing.get_args(kind)
-        if value not in choices:
-            raise InvalidValue(key, value, "one of " + ", ".join(map(str, choices)))
+        if value not in parts:
+            raise InvalidValue(key, value, "one of " + ", ".join(map(str, parts)))
         return value
     if origin in (types.UnionType, typing.Union):
-        if value is None:
-            return None
-        kind = next(part for part in typing.get_args(kind) if part is not type(None))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return None if value is None else _checked(key, value, next(part for part in parts if part is not type(None)))
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            raise InvalidValue(key, value, "a list")
+        return tuple(_checked(key, element, parts[0]) for element in value)
+    if origin is not None:
+        kind = origin
+    return _checked_plain(key, value, kind)
+
+
+def _checked_plain(key: str, value: Any, kind: type) -> Any:
+    truth = isinstance(value, bool)
+    if kind is float and isinstance(value, int) and not truth:
         return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise InvalidValue(
-            key, value, {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
-        )
+    if not isinstance(value, kind) or (truth and kind is not bool):
+        raise InvalidValue(key, value, _IN_WORDS.get(kind, "a mapping of keys to values"))
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidValue(key, value, "a number")
     return value
+
+
+_IN_WORDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def _canonical(value: Any) -> Any:

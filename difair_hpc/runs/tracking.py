@@ -6,6 +6,7 @@ remembers how far it was shipped. So shipping can be repeated from anywhere, at 
 
 import fcntl
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from difair_hpc.errors import Failure
 from difair_hpc.files import usable_folder
-from difair_hpc.runs.attempts import newest
 from difair_hpc.runs.folder import RunFolder, RunState
 from difair_hpc.runs.spec import flat
 
@@ -49,16 +49,18 @@ class Tracker:
             Failure: the store cannot be reached; names the address.
         """
         self._draw = draw
+        self._uri = uri
+        self._lock = root / ".mlflow.lock"
         self._parents: dict[str, str] = {}
         self._runs: dict[str, Run] = {}
         self._final: set[str] = set()
         self.study_finished = False
         """Whether `finish_study` was called."""
         usable_folder(root, key="root")
-        with _one_at_a_time(root / ".mlflow.lock"), _explained(uri):
+        with _one_at_a_time(self._lock), _explained(uri):
             self._client = _client(uri)
             self._experiment = self._experiment_id(study, root)
-        self._parents[""] = self._parent(study, kind="study", above=None)
+            self._parents[""] = self._parent(study, kind="study", above=None)
 
     @property
     def study_run(self) -> str:
@@ -72,35 +74,41 @@ class Tracker:
             folder: The run folder; one that was never started is left out.
             stage: Name of the stage, the parent of the run.
             label: Name of the run in the UI: what differs from its neighbours.
+
+        Raises:
+            Failure: the store cannot be reached any more.
         """
         state = folder.state()
         key = f"{stage}/{folder.signature}"
         if state.status == "new" or key in self._final:
             return state
-        run = self._runs.get(key) or self._run(folder, state, stage, label)
-        self._runs[key] = run
-        self._ship_points(run, folder)
-        self._ship_status(run, state)
-        if state.status == "done" and FINAL not in run.data.tags:
-            self._ship_result(run, folder, state)
+        with _explained(self._uri):
+            run = self._runs.get(key) or self._run(folder, state, stage, label)
+            self._runs[key] = run
+            self._ship_points(run, folder)
+            self._ship_status(run, state)
+            if state.status == "done" and FINAL not in run.data.tags:
+                self._ship_result(run, folder, state)
         if state.status == "done":
             self._final.add(key)
         return state
 
     def finish_study(self, files: Iterable[Path]) -> None:
         """Log the report's files to the study's run and close the study and its stages."""
-        for path in files:
-            self._client.log_artifact(self.study_run, str(path), "report")
-        for run_id in self._parents.values():
-            self._client.set_tag(run_id, FINAL, "true")
-            self._client.set_terminated(run_id, "FINISHED")
+        with _explained(self._uri):
+            for path in files:
+                self._client.log_artifact(self.study_run, str(path), "report")
+            for run_id in self._parents.values():
+                self._client.set_tag(run_id, FINAL, "true")
+                self._client.set_terminated(run_id, "FINISHED")
         self.study_finished = True
 
     def close_parents(self, *, live: bool) -> None:
         """Mark the study and its stages as stopped, unless a command drives the study at this moment (`live`)."""
-        for run_id in () if live else self._parents.values():
-            finished = self._client.get_run(run_id).data.tags.get(FINAL)
-            self._client.set_terminated(run_id, "FINISHED" if finished else "KILLED")
+        with _explained(self._uri):
+            for run_id in () if live else self._parents.values():
+                finished = self._client.get_run(run_id).data.tags.get(FINAL)
+                self._client.set_terminated(run_id, "FINISHED" if finished else "KILLED")
 
     def _experiment_id(self, study: str, root: Path) -> str:
         found = self._client.get_experiment_by_name(study)
@@ -124,6 +132,11 @@ class Tracker:
         return str(found.info.run_id)
 
     def _run(self, folder: RunFolder, state: RunState, stage: str, label: str) -> "Run":
+        # A job and the reconciler may both ship a run for the first time: one of them makes it.
+        with _one_at_a_time(self._lock):
+            return self._found_or_made(folder, state, stage, label)
+
+    def _found_or_made(self, folder: RunFolder, state: RunState, stage: str, label: str) -> "Run":
         if stage not in self._parents:
             self._parents[stage] = self._parent(stage, kind="stage", above=self.study_run)
         found = self._find(f"tags.`difair.signature` = '{folder.signature}' and tags.`difair.stage` = '{stage}'")
@@ -158,7 +171,8 @@ class Tracker:
         metrics: list[Metric] = []
         points = {epoch: point for epoch, point in folder.points().items() if epoch > done}
         for epoch, point in points.items():
-            new = [Metric(name, value, int(point["time"] * 1000), epoch) for name, value in point["metrics"].items()]
+            moment = int(point["time"] * 1000)
+            new = [Metric(_allowed(name), value, moment, epoch) for name, value in point["metrics"].items()]
             if len(metrics) + len(new) > BATCH:
                 self._client.log_batch(run.info.run_id, metrics=metrics)
                 metrics = []
@@ -201,15 +215,13 @@ class Tracker:
                 self._client.log_artifacts(run_id, str(saved), "model")
         for key, value in tags.items():
             self._client.set_tag(run_id, key, str(value))
-        self._client.set_tag(run_id, FINAL, "true")
         self._client.set_terminated(run_id, "FINISHED", end_time=moment)
+        self._client.set_tag(run_id, FINAL, "true")
 
 
-def reap(tracker: Tracker, folder: RunFolder, *, stage: str, label: str) -> None:
-    """Give the MLflow run of a process that died without a word its true status."""
-    last = newest(folder.path)
-    if last is not None and not last.alive:
-        tracker.ship(folder, stage=stage, label=label)
+def _allowed(name: str) -> str:
+    """Return a metric's name without what MLflow refuses in it, such as the apostrophe in "potter's wheel"."""
+    return re.sub(r"[^/\w.\- :]", "_", name)
 
 
 def _final_metrics(result: Mapping[str, Any]) -> dict[str, float]:
@@ -232,11 +244,13 @@ def _client(uri: str) -> "MlflowClient":
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except MlflowException as error:
-        raise Failure(f"the MLflow store {uri} cannot be used: {error}. Choose another with tracking_uri=…") from error
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Failure(f"the MLflow store {uri} cannot be used: {reason}. Choose another with tracking_uri=…") from error
 
 
 @contextmanager

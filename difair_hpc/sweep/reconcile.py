@@ -43,6 +43,8 @@ class StageView:
     """Trial number to searched values."""
     epochs: int
     """Of each run."""
+    starting: int
+    """Jobs whose run has not begun yet."""
     complete: bool
     choice: Choice | None = None
 
@@ -73,6 +75,7 @@ class Reconciler:
         Args:
             submit: False only tells and chooses, and starts nothing new.
         """
+        self.ledger.path.mkdir(parents=True, exist_ok=True)
         seen: list[StageView] = []
         chosen: dict[str, Sequence[Parameters]] = {}
         for stage in self.study.stages:
@@ -93,8 +96,9 @@ class Reconciler:
         planned = stage.trials if stage.search == "optuna" else len(wanted)
         book = f"{stage.name}-{_identity(stage, axes, wanted)}"
         trials = self._proposed(stage, book, axes, wanted)
+        jobs = set(self._cluster.jobs())  # before the states: a job that ends in between is seen as ended a tick later
         views_ = self._views(stage, book, axes, trials)
-        actions = plan(views_, to_propose=planned - len(trials), jobs=self._cluster.jobs(), limits=self._limits)
+        actions = plan(views_, to_propose=planned - len(trials), jobs=jobs, limits=self._limits)
         for action in actions:
             if submit or action.kind in ("tell", "give_up"):
                 self._carry_out(action, stage, book, axes)
@@ -107,6 +111,7 @@ class Reconciler:
             planned=planned,
             trials=tuple(views_),
             parameters={trial.number: trial.parameters for trial in trials},
+            starting=len([view for view in views_ if view.state.status != "running" and view.state.signature in jobs]),
             epochs=self._build(stage.base, trials[0].parameters).protocol.epochs if trials else 0,
             complete=complete,
             choice=choice,
@@ -118,8 +123,6 @@ class Reconciler:
         search = self._search(stage, book, axes)
         if search is not None:
             search.catch_up(trials)
-            for number, parameters in search.unrecorded(len(trials)):
-                trials.append(self._record(stage, book, number, parameters))
         for number in range(len(trials), len(wanted)):
             if search is not None:
                 assigned, _ = search.propose(wanted[number])
@@ -182,7 +185,6 @@ class Reconciler:
             from difair_hpc.sweep.study import Search
 
             journal = self.ledger.path / "optuna.journal"
-            self.ledger.path.mkdir(parents=True, exist_ok=True)
             self._searches[book] = Search(journal=journal, name=f"{self.study.name}/{book}", stage=stage, axes=axes)
         return self._searches[book]
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from difair_hpc.errors import InvalidValue
@@ -54,6 +55,19 @@ def certain_trials(
     if stage.search == "final":
         return final_parameters(stage, chosen)
     return grid(axes or stage.space) if stage.search == "grid" else []
+
+
+def foreseen(stage: StageSpec) -> list[Parameters]:
+    """Return parameters, known before an earlier stage has chosen, in which each value of the stage is found.
+
+    An interval is known by its ends; of a final stage each benchmark and each method is met, not each pair.
+    """
+    if stage.search == "final":
+        every_benchmark = replace(stage, chosen_in=None, methods=stage.methods[:1])
+        every_method = replace(stage, chosen_in=None, benchmarks=stage.benchmarks[:1])
+        return [*final_parameters(every_benchmark, {}), *final_parameters(every_method, {})]
+    known = [axis for axis in stage.space if axis.chosen_in is None]
+    return grid([Axis(key=axis.key, values=axis.values or (axis.low, axis.high)) for axis in known])
 
 
 def run_keys(parameters: Parameters) -> Parameters:

@@ -31,11 +31,25 @@ class ChoiceRule:
         """Refuse a preference that nobody understands."""
         if self.keep < 1:
             raise InvalidValue("choose.keep", self.keep, "a whole number of at least 1")
+        if self.tolerance < 0:
+            raise InvalidValue("choose.tolerance", self.tolerance, "0 or more")
         for preference in self.prefer:
-            word, *rest = preference.split()
+            word, *rest = preference.split() or [""]
             if (word, len(rest)) not in {("largest", 1), ("smallest", 1), ("nearest", 2), ("highest", 1)}:
                 allowed = "'largest KEY', 'smallest KEY', 'nearest KEY VALUE' or 'highest METRIC'"
                 raise InvalidValue("choose.prefer", preference, allowed)
+            if word == "highest" and rest[0] not in METRICS:
+                raise InvalidValue("choose.prefer", preference, "'highest METRIC' with one of " + ", ".join(METRICS))
+            if word == "nearest" and not _is_number(rest[1]):
+                raise InvalidValue("choose.prefer", preference, "'nearest KEY VALUE' with a number as VALUE")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +69,15 @@ class Axis:
     """Only whole numbers of the interval."""
     chosen_in: str | None = None
     """Name of the earlier stage whose chosen values are taken."""
+
+    def __post_init__(self) -> None:
+        """Refuse an interval without an inside, or one that no logarithm exists for."""
+        if self.low is None or self.high is None:
+            return
+        if not self.low < self.high:
+            raise InvalidValue(f"space.{self.key}", f"{self.low:g} to {self.high:g}", "low below high")
+        if self.log and self.low <= 0:
+            raise InvalidValue(f"space.{self.key}.low", f"{self.low:g}", "a number above 0 with log: true")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +107,20 @@ class StageSpec:
     seeds: tuple[int, ...] = (0,)
     """Every combination of these four is trained (search: final)."""
 
+    def __post_init__(self) -> None:
+        """Refuse a stage that could only fail once it has begun."""
+        key = f"stages.{self.name}"
+        for metric in self.objectives:
+            if metric not in METRICS:
+                raise InvalidValue(f"{key}.objectives", metric, "some of " + ", ".join(METRICS))
+        if self.search == "optuna" and (self.trials < 1 or not self.objectives or not self.space):
+            given = f"{self.trials} trials, {len(self.objectives)} objectives, {len(self.space)} searched keys"
+            raise InvalidValue(key, given, "at least one of each (trials, objectives, space)")
+        if self.search == "grid" and (ranges := [axis.key for axis in self.space if axis.low is not None]):
+            raise InvalidValue(f"{key}.space.{ranges[0]}", "an interval", "a list of values in a grid")
+        if self.search == "final" and not (self.benchmarks and self.methods and self.splits and self.seeds):
+            raise InvalidValue(key, "nothing to train", "at least one of benchmarks, methods, splits and seeds each")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
@@ -91,6 +128,25 @@ class StudySpec:
 
     name: str
     stages: tuple[StageSpec, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a stage that waits for something that no earlier stage chooses."""
+        before: dict[str, StageSpec] = {}
+        for stage in self.stages:
+            earlier = f"an earlier stage ({', '.join(sorted(before)) or 'there is none'})"
+            for source in [stage.chosen_in, *(axis.chosen_in for axis in stage.space)]:
+                if source is not None and source not in before:
+                    raise InvalidValue(f"stages.{stage.name}: chosen_in", source, earlier)
+            for axis in stage.space:
+                if axis.chosen_in is not None and axis.key not in (offered := _chosen_keys(before[axis.chosen_in])):
+                    allowed = "a stage that chooses this key; it chooses " + (", ".join(offered) or "nothing")
+                    raise InvalidValue(f"stages.{stage.name}.space.{axis.key}: chosen_in", axis.chosen_in, allowed)
+            if stage.search != "final":
+                before[stage.name] = stage
+
+
+def _chosen_keys(stage: StageSpec) -> tuple[str, ...]:
+    return (stage.choose.of,) if stage.choose.of else tuple(axis.key for axis in stage.space)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,11 +1,12 @@
 """What a finished stage chooses, and why, in words. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from difair_hpc.errors import UnknownKey
 from difair_hpc.sweep.space import Parameters
-from difair_hpc.sweep.spec import ChoiceRule
+from difair_hpc.sweep.spec import ChoiceRule, StageSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +56,20 @@ def choose(rule: ChoiceRule, candidates: Sequence[Candidate]) -> Choice:
     chosen = _distinct(ranked, rule)
     reasons.append("Chosen: " + "; ".join(map(describe, chosen)) + ".")
     return Choice(chosen=chosen, reasons=tuple(reasons))
+
+
+def check_rule(stage: StageSpec, keys: Collection[str]) -> None:
+    """Refuse a rule that speaks of a key that the runs of its stage, with these `keys`, do not have.
+
+    Raises:
+        UnknownKey: names the key and the valid ones.
+    """
+    rule = stage.choose
+    words = [preference.split() for preference in rule.prefer]
+    spoken = [name for word, name, *_ in words if word != "highest"] + ([rule.of] if rule.of else [])
+    for key in spoken:
+        if key not in keys:
+            raise UnknownKey(key, keys, where=f"stages.{stage.name}.choose")
 
 
 def describe(parameters: Mapping[str, Any]) -> str:

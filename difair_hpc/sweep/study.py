@@ -4,7 +4,6 @@ Only the holder of the study's lease opens it for writing. A storage that is gon
 ledger with the same trial numbers.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,10 @@ from pathlib import Path
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from difair_hpc.sweep.ledger import Trial
 from difair_hpc.sweep.space import Parameters
@@ -39,26 +39,27 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.axes = axes
         self.stage = stage
-        self._study = optuna.create_study(
-            storage=_storage(journal),
-            study_name=name,
-            directions=["maximize"] * len(stage.objectives),
-            load_if_exists=True,
-        )
+        self._name = name
+        self._study = self._open(_storage(journal))
         self._seed = seed
 
     def catch_up(self, trials: Sequence[Trial]) -> None:
-        """Add the trials of the ledger that the storage lacks, with their numbers."""
+        """Hold the trials of the ledger, with their numbers, and no others.
+
+        Where its writer died within a proposal, the storage may hold half a trial, or one that the ledger lacks and
+        nobody ever ran: then the study is made anew from the ledger.
+        """
+        held = self._study.trials
+        begun = trials[: len(held)]
+        if len(held) > len(trials) or any(_differ(own, trial) for own, trial in zip(held, begun, strict=True)):
+            optuna.delete_study(study_name=self._study.study_name, storage=self._study._storage)
+            self._study = self._open(self._study._storage)
         for trial in trials[len(self._study.trials) :]:
             self._ask(trial.parameters)
 
     def propose(self, fixed: Parameters | None = None) -> tuple[int, Parameters]:
         """Return number and parameters of a new trial: `fixed` ones (a grid's), or the sampler's."""
         return self._ask(fixed)
-
-    def unrecorded(self, recorded: int) -> list[tuple[int, Parameters]]:
-        """Return trials that were proposed but never reached the ledger (its writer died in between)."""
-        return [(trial.number, dict(trial.params)) for trial in self._study.trials[recorded:]]
 
     def told(self) -> set[int]:
         """Return the numbers of the trials that have ended for Optuna."""
@@ -75,6 +76,10 @@ class Search:
         else:
             self._study.tell(number, state=TrialState.FAIL)
 
+    def _open(self, storage: BaseStorage) -> optuna.Study:
+        directions = [StudyDirection.MAXIMIZE] * len(self.stage.objectives)
+        return optuna.create_study(storage=storage, study_name=self._name, directions=directions, load_if_exists=True)
+
     def _ask(self, fixed: Parameters | None) -> tuple[int, Parameters]:
         self._study.sampler = _sampler(self.stage, self._seed + len(self._study.trials))
         if fixed is not None:
@@ -87,22 +92,34 @@ def _storage(journal: Path) -> JournalStorage:
     path = journal.absolute()
     for lock in path.parent.glob(f"{path.name}.lock*"):
         lock.unlink(missing_ok=True)
-    if not _whole(path):
-        path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
-    return JournalStorage(JournalFileBackend(str(path)))
-
-
-def _whole(path: Path) -> bool:
-    """Whether every line of the journal can be read; one torn line makes Optuna refuse all of it for good."""
-    if not path.exists():
-        return True
-    content = path.read_bytes()
     try:
-        for line in content.splitlines():
-            json.loads(line)
-    except ValueError:
-        return False
+        if path.exists() and not _ends_whole(path):
+            raise ValueError("torn last line")
+        return JournalStorage(JournalFileBackend(str(path)))
+    except _UNREADABLE:
+        path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+        return JournalStorage(JournalFileBackend(str(path)))
+
+
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    optuna.exceptions.OptunaError,
+)
+"""What Optuna raises on a journal that it cannot replay; one torn line makes it refuse all of it for good."""
+
+
+def _ends_whole(path: Path) -> bool:
+    content = path.read_bytes()
     return not content or content.endswith(b"\n")
+
+
+def _differ(held: FrozenTrial, trial: Trial) -> bool:
+    return held.state is TrialState.WAITING or dict(held.params) != trial.parameters
 
 
 def _sampler(stage: StageSpec, seed: int) -> BaseSampler:

@@ -38,7 +38,7 @@ class Loaded:
 
 
 def save(folder: Path, payload: Mapping[str, Any], *, attempt: int, epoch: int, step: int) -> Path:
-    """Write one checkpoint, then delete all but the two newest.
+    """Write one checkpoint, then delete all but the two newest, and what a killed attempt left half written.
 
     Args:
         folder: The run folder.
@@ -55,7 +55,7 @@ def save(folder: Path, payload: Mapping[str, Any], *, attempt: int, epoch: int, 
     body = buffer.getvalue()
     path = folder / f"checkpoint-{attempt:04d}-{epoch:06d}-{step:06d}.pt"
     write_atomically(path, body + _MAGIC + hashlib.sha256(body).digest())
-    for old in newest_first(folder)[KEPT:]:
+    for old in [*newest_first(folder)[KEPT:], *folder.glob(".checkpoint-*.tmp")]:
         old.unlink(missing_ok=True)
     return path
 

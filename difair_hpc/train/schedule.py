@@ -20,15 +20,15 @@ def learning_rate(protocol: ProtocolSpec, *, epoch: int, step: int = 0, steps: i
     """
     if protocol.schedule_unit == "batch":
         moment = epoch + step / steps
-        return _continuous(protocol, moment, warmed_up=moment / max(protocol.warmup_epochs, 1))
+        return _continuous(protocol, moment, warmed_up=moment / max(protocol.warmup, 1e-9))
     if epoch == 0:
         return _start(protocol)
-    return _continuous(protocol, epoch - 1, warmed_up=epoch / max(protocol.warmup_epochs, 1))
+    return _continuous(protocol, epoch - 1, warmed_up=epoch / max(protocol.warmup, 1e-9))
 
 
 def _continuous(protocol: ProtocolSpec, moment: float, *, warmed_up: float) -> float:
-    if moment < protocol.warmup_epochs:
-        start, target = _start(protocol), _cosine(protocol, protocol.warmup_epochs)
+    if moment < protocol.warmup:
+        start, target = _start(protocol), _cosine(protocol, protocol.warmup)
         return start + (target - start) * warmed_up
     return _cosine(protocol, moment)
 

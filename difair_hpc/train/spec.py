@@ -14,8 +14,8 @@ class ProtocolSpec:
     """Passes over the training images."""
     cycles: int = 3
     """Cosine cycles of equal length: 3 over 600 epochs restart at 200 and 400."""
-    warmup_epochs: int = 10
-    """Epochs of linear warm-up at the start of the first cycle only."""
+    warmup_epochs: float | None = 10.0
+    """Epochs of linear warm-up, at the start of the first cycle only; None: a sixtieth of all epochs, as 10 of 600."""
     batch_size: int = 128
     """Images per step; the last, smaller batch of an epoch is used too."""
     learning_rate: float = 0.1
@@ -42,14 +42,19 @@ class ProtocolSpec:
         for key in ("epochs", "cycles", "batch_size"):
             if getattr(self, key) < 1:
                 raise InvalidValue(f"protocol.{key}", getattr(self, key), "a whole number of at least 1")
-        for key in ("warmup_epochs", "crop_padding", "momentum", "weight_decay"):
+        for key in ("crop_padding", "momentum", "weight_decay"):
             if getattr(self, key) < 0:
                 raise InvalidValue(f"protocol.{key}", getattr(self, key), "0 or more")
         if not self.learning_rate > 0:
             raise InvalidValue("protocol.learning_rate", self.learning_rate, "a number above 0")
         if self.momentum >= 1:
             raise InvalidValue("protocol.momentum", self.momentum, "a number below 1")
-        if self.warmup_epochs >= self.epochs:
-            raise InvalidValue("protocol.warmup_epochs", self.warmup_epochs, f"fewer than epochs={self.epochs}")
+        if not 0 <= self.warmup < self.epochs:
+            raise InvalidValue("protocol.warmup_epochs", self.warmup_epochs, f"null or fewer than epochs={self.epochs}")
         if self.evaluate_every is not None and self.evaluate_every < 1:
             raise InvalidValue("protocol.evaluate_every", self.evaluate_every, "null or a whole number of at least 1")
+
+    @property
+    def warmup(self) -> float:
+        """Epochs of warm-up, resolved."""
+        return self.epochs / 60 if self.warmup_epochs is None else self.warmup_epochs

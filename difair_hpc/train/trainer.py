@@ -170,7 +170,8 @@ def _train_step(state: TrainState, task: Task, indices_B: Tensor, rate: float) -
 
 
 def _end_of_epoch(state: TrainState, task: Task) -> Point:
-    loss = float(state.loss_sum) / len(task.data.train)
+    # The last step may spoil the weights after its loss was taken: then the loss from here on is no number.
+    loss = float(state.loss_sum) / len(task.data.train) if _is_finite(state.network) else math.nan
     state.epoch, state.step = state.epoch + 1, 0
     state.loss_sum = torch.zeros_like(state.loss_sum)
     metrics = {"train_loss": loss, "learning_rate": float(state.optimizer.param_groups[0]["lr"])}
@@ -178,6 +179,10 @@ def _end_of_epoch(state: TrainState, task: Task) -> Point:
     if math.isfinite(loss) and _evaluation_due(task.protocol, state.epoch):
         metrics |= _evaluated(state, task)
     return Point(epoch=state.epoch, time=time.time(), metrics=metrics)
+
+
+def _is_finite(network: VGG32) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values())
 
 
 @torch.no_grad()

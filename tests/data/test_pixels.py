@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from difair_hpc.data.pixels import channel_statistics, fingerprint, resized
-from difair_hpc.data.sets import ImageSet, spread_share, rank_in_class, relabelled
+from difair_hpc.data.sets import ImageSet, rank_in_class, relabelled, spread_share
 
 
 def grey(rows: list[list[int]]) -> torch.Tensor:

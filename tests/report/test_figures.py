@@ -75,13 +75,13 @@ def test_overlap_begins_at_one_half_on_either_axis() -> None:
 
 def test_the_chosen_place_is_framed() -> None:
     rows = [searched(a, c, 0.9) for a in (8, 10) for c in (1 / 3, 0.4)]
-    figure = heat_map(rows, chosen={"alpha": 10.0, "radius_coefficient": 0.4, "features_per_class": 5})
+    figure = heat_map(rows, chosen=[{"alpha": 10.0, "radius_coefficient": 0.4, "features_per_class": 5}])
     assert framed(figure.axes[0]) == {(1, 1)}
     assert legend(figure) == ["chosen"]
 
 
 def test_a_choice_by_coefficient_is_found_on_the_radius_axis() -> None:
-    figure = heat_map(radius_grid(), y="radius", chosen={"alpha": 10.0, "radius_coefficient": 10 / (ROOT_10 * 10)})
+    figure = heat_map(radius_grid(), y="radius", chosen=[{"alpha": 10.0, "radius_coefficient": 10 / (ROOT_10 * 10)}])
     assert framed(figure.axes[0]) == {(1, 1)}
 
 

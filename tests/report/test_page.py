@@ -22,7 +22,7 @@ def study() -> StudyRows:
     return StudyRows(
         study="paper",
         stages=(
-            StageRows(stage="coarse", rows=coarse, planned=4, reasons=("Best accuracy below 0.5.",), chosen=CHOSEN),
+            StageRows(stage="coarse", rows=coarse, planned=4, reasons=("Best accuracy below 0.5.",), chosen=(CHOSEN,)),
             StageRows(stage="fine", rows=(), planned=15),
             StageRows(stage="final", rows=final, planned=5),
         ),

@@ -87,10 +87,11 @@ def test_overlap_begins_at_one_half(coefficient: float, overlaps: bool) -> None:
 
 def test_chosen_needs_agreement_in_all_shared_values() -> None:
     values: dict[str, float | None] = {"alpha": 10.0, "radius_coefficient": 0.4, "radius": 12.64911}
-    assert is_chosen(values, {"alpha": 10.0, "radius": 12.649})
-    assert not is_chosen(values, {"alpha": 8.0, "radius": 12.649})
-    assert not is_chosen(values, {})
-    assert not is_chosen(values, {"learning_rate": 0.1})
+    assert is_chosen(values, [{"alpha": 10.0, "radius": 12.649}])
+    assert is_chosen(values, [{"alpha": 6.0}, {"alpha": 10.0}])
+    assert not is_chosen(values, [{"alpha": 8.0, "radius": 12.649}])
+    assert not is_chosen(values, [])
+    assert not is_chosen(values, [{"learning_rate": 0.1}])
 
 
 def test_final_rows_come_from_the_final_stage_only() -> None:

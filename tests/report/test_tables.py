@@ -215,7 +215,7 @@ SEARCH = (
 
 
 def test_the_search_is_listed_best_first_with_remarks() -> None:
-    table = grid_table(SEARCH[::-1], {"alpha": 10.0, "radius_coefficient": 0.4})
+    table = grid_table(SEARCH[::-1], [{"alpha": 10.0, "radius_coefficient": 0.4}])
     shown = [(line[0], line[1], line[2], line[4], line[5], line[6]) for line in texts(table)]
     # radius: coefficient * sqrt(10) * alpha, so 0.4 * 3.1623 * 10 = 12.649 and so on
     assert shown == [
@@ -246,7 +246,7 @@ def study_rows() -> list[ResultRow]:
     [
         ("table1", auroc_table(study_rows())),
         ("table2", accuracy_table(study_rows())),
-        ("grid", grid_table(SEARCH, {"alpha": 10.0, "radius_coefficient": 0.4})),
+        ("grid", grid_table(SEARCH, [{"alpha": 10.0, "radius_coefficient": 0.4}])),
     ],
 )
 def test_accepted_texts(name: str, table: Table) -> None:

@@ -1,0 +1,104 @@
+"""The command line under test: in this process, or as a process of its own that a test may kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from difair_hpc.config import build_run
+from difair_hpc.runs.folder import RunFolder, run_folder
+
+TINY = {"benchmark": "digits", "protocol": "short", "protocol.epochs": 2}
+TINY_WORDS = [f"{key}={value}" for key, value in TINY.items()]
+DIFAIR = [sys.executable, "-c", "import sys; from difair_hpc.cli import main; sys.exit(main())"]
+
+
+def created(root: Path, **keys: object) -> RunFolder:
+    """Make the folder of a run that was never started."""
+    spec = build_run(TINY, keys)
+    folder = run_folder(root, spec.signature)
+    folder.create(spec)
+    return folder
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a command, with one thread for everything."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
+
+
+def command(*words: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run `difair` to its end in a process of its own."""
+    return subprocess.run(
+        [*DIFAIR, *words], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+class Running:
+    """`difair` at work in a session of its own, as in a terminal of its own; use as a context manager."""
+
+    def __init__(self, *words: str, cwd: Path) -> None:
+        self.out = cwd / f"out-{time.time_ns()}.txt"
+        with self.out.open("w") as file:
+            self.process = subprocess.Popen(
+                [*DIFAIR, *words],
+                cwd=cwd,
+                env=environment(),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.pid = self.process.pid
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what a failed test left behind, in the process group that this test started."""
+        if self.alive():
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def text(self) -> str:
+        return self.out.read_text()
+
+    def alive(self) -> bool:
+        """Whether any process of the group still lives (zombies do not)."""
+        return bool(members(self.pid))
+
+
+def members(group: int) -> list[int]:
+    """Return the live processes of a process group."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text("utf-8", errors="replace").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] != "Z" and int(fields[2]) == group:
+            found.append(int(path.parent.name))
+    return found
+
+
+def until(condition: Callable[[], object], *, seconds: float = 120, running: Running | None = None) -> None:
+    """Wait for something, and show what the command said if it does not come."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"it took too long: {running.text() if running else ''}"
+        time.sleep(0.05)
+
+
+def files(folder: Path) -> Mapping[Path, bytes]:
+    """Return every file under a folder with its content."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def described(root: Path, study: str, stages: Iterable[Mapping[str, Any]]) -> None:
+    """Write what a study says of itself."""
+    place = root / "studies" / study
+    place.mkdir(parents=True)
+    (place / "study.json").write_text(json.dumps({"study": study, "stages": list(stages)}), "utf-8")

@@ -1,0 +1,205 @@
+"""`difair status`, `difair report` and `difair sweep -n`: they read, and write nothing but the report."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from difair_hpc.cli import main
+from difair_hpc.runs.attempts import Attempt
+from difair_hpc.runs.folder import run_folder
+from tests.cli.made import created, described, environment, files
+from tests.sweep.made import fail, finish
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(list(words)) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "\x1b" not in out, "no escape codes where nobody looks at a terminal"
+    return out
+
+
+def half_finished(root: Path) -> dict[str, str]:
+    """A study whose search is over and whose final stage has begun; return name to signature."""
+    runs = {
+        "two": created(root, **{"method.alpha": 2}),
+        "six": created(root, **{"method.alpha": 6}),
+        "rival": created(root, method="cac"),
+        "bad": created(root, method="cross_entropy"),
+        "new": created(root, split=1),
+    }
+    for name in ("two", "six", "rival"):
+        finish(root, runs[name].signature)
+    fail(root, runs["bad"].signature, "ValueError: [red]made up[/red]")
+    trial = {name: {"number": 0, "signature": folder.signature} for name, folder in runs.items()}
+    described(
+        root,
+        "mini",
+        [
+            {
+                "name": "coarse",
+                "search": "grid",
+                "planned": 2,
+                "complete": True,
+                "trials": [
+                    trial["two"] | {"parameters": {"method.alpha": 2}},
+                    trial["six"] | {"parameters": {"method.alpha": 6}},
+                ],
+                "chosen": [{"method.alpha": 6}],
+                "reasons": ["Six is best."],
+            },
+            {
+                "name": "final",
+                "search": "final",
+                "planned": 5,
+                "complete": False,
+                "trials": [
+                    trial[name] | {"parameters": {"benchmark": "digits", "method": name, "split": 0}}
+                    for name in ("six", "rival", "bad", "new")
+                ],
+                "chosen": [],
+                "reasons": [],
+            },
+        ],
+    )
+    return {name: folder.signature for name, folder in runs.items()}
+
+
+def test_an_empty_root_says_how_to_start(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    assert said(capsys, "status") == f"no runs in {here / 'outputs'}; difair sweep digits starts a study\n"
+    assert json.loads(said(capsys, "status", "-f", "json")) == []
+    assert list(here.iterdir()) == [], "reading writes nothing"
+
+
+def test_every_run_of_a_study_and_those_of_none(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    runs = half_finished(here / "o")
+    single = created(here / "o", seed=9)
+    before = files(here)
+    out = said(capsys, "status", "root=o")
+    lines = out.splitlines()
+    assert lines[0].split()[:3] == ["study", "stage", "run"]
+    assert sum(runs["six"] in line for line in lines) == 2, "a run of two stages stands in both"
+    (alpha2,) = [line for line in lines if runs["two"] in line]
+    assert alpha2.split() == ["mini", "coarse", runs["two"], "alpha=2", "done", "2", "0.9100", "0.8000", "2s"]
+    (alone,) = [line for line in lines if single.signature in line]
+    assert alone.split()[:2] == ["train", "single"]
+    assert "seed=9" in alone
+    assert "3 done, 2 new, 1 failed" in lines
+    assert f"{runs['bad']}: ValueError: [red]made up[/red]" in lines
+    assert files(here) == before
+
+
+def test_status_as_json(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    runs = half_finished(here / "o")
+    created(here / "o", seed=9)
+    rows = json.loads(said(capsys, "status", "mini", "root=o", "-f", "json"))
+    assert len(rows) == 6, "the study's own only"
+    assert rows[1] == {
+        "study": "mini",
+        "stage": "coarse",
+        "signature": runs["six"],
+        "parameters": {"method.alpha": 6},
+        "status": "done",
+        "epoch": 2,
+        "epochs": 2,
+        "closed_set_accuracy": 0.95,
+        "occupancy": 0.8,
+        "attempts": 1,
+        "heard": None,
+        "seconds": 1.5,
+        "message": "",
+    }
+    assert rows[4]["message"] == "ValueError: [red]made up[/red]"
+
+
+def test_a_run_at_work_is_shown_as_running(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    folder = created(here / "o")
+    attempt = Attempt(folder.path, {})
+    attempt.at(epoch=1, step=3, steps=7, accuracy=0.5)
+    with attempt:
+        (row,) = json.loads(said(capsys, "status", "root=o", "-f", "json"))
+    assert (row["status"], row["epoch"], row["closed_set_accuracy"]) == ("running", 1, 0.5)
+
+
+def test_a_thousand_finished_runs_are_all_listed(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    signatures = thousand(here / "o")
+    out = said(capsys, "status", "root=o")
+    assert all(signature in out for signature in signatures)
+    assert out.endswith("1000 done\n")
+
+
+def thousand(root: Path) -> list[str]:
+    """Write a thousand finished runs of one study, copied from one."""
+    first = created(root)
+    finish(root, first.signature)
+    text = {name: (first.path / name).read_text() for name in ("spec.json", "result.json")}
+    signatures = [first.signature, *(f"{number:012x}" for number in range(999))]
+    for signature in signatures[1:]:
+        path = run_folder(root, signature).path
+        path.mkdir()
+        for name, content in text.items():
+            (path / name).write_text(content)
+    trials = [{"number": n, "signature": s, "parameters": {"seed": n}} for n, s in enumerate(signatures)]
+    stage = {"name": "all", "search": "final", "planned": 1000, "complete": True, "trials": trials}
+    described(root, "big", [stage | {"chosen": [], "reasons": []}])
+    return signatures
+
+
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        ("['status']", {"torch", "mlflow", "optuna", "hydra", "matplotlib", "sklearn"}),
+        ("['status', 'root=o']", {"torch", "mlflow", "optuna", "matplotlib", "sklearn"}),
+        ("['--help']", {"torch", "mlflow", "optuna", "hydra", "matplotlib", "sklearn", "rich", "yaml"}),
+        ("['sweep', 'digits', '-n']", {"torch", "mlflow", "optuna", "matplotlib", "submitit"}),
+    ],
+)
+def test_what_a_quick_command_does_not_import(here: Path, words: str, heavy: set[str]) -> None:
+    code = (
+        "import sys; from difair_hpc.cli import main\n"
+        f"try: main({words})\nexcept SystemExit: pass\n"
+        f"sys.stderr.write(' '.join(sorted({heavy!r} & set(sys.modules))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+
+
+def test_a_dry_run_of_a_sweep_starts_and_writes_nothing(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    out = said(capsys, "sweep", "digits", "-n", "root=o")
+    assert out.count(" epochs  new\n") == 9
+    assert "alpha=2 radius=6" in out
+    assert out.count("follows from what an earlier stage chooses") == 2
+    assert out.endswith("9 runs are certain from the start; nothing was started\n")
+    assert list(here.iterdir()) == []
+    assert "stage search (optuna): 60 trials" in said(capsys, "sweep", "tpe", "-n")
+    assert list(here.iterdir()) == []
+
+
+def test_the_report_of_a_half_finished_study(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    half_finished(here / "o")
+    out = said(capsys, "report", "root=o")
+    assert "DIFAIR" in out
+    assert str(here / "o/studies/mini/report/report.md") in out
+    text = (here / "o/studies/mini/report/report.md").read_text()
+    assert "The study is not finished" in text
+    assert "Six is best." in text
+    tables = json.loads(said(capsys, "report", "mini", "root=o", "-f", "json"))
+    assert {"table1", "table2"} <= set(tables)
+
+
+def test_the_data_sets_as_table_and_json(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    assert "difair data get mnist" in said(capsys, "data", "data_root=d")
+    rows = json.loads(said(capsys, "data", "data_root=d", "-f", "json"))
+    assert {row["name"]: row["complete"] for row in rows}["digits"] is True
+    assert list(here.iterdir()) == []

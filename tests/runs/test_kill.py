@@ -1,0 +1,151 @@
+"""`difair train` as a real process: killed at random moments or asked to stop, it ends as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from difair_hpc.cli import main
+from difair_hpc.runs.attempts import views
+from difair_hpc.runs.folder import RunFolder, run_folder
+from tests.runs.made import eventually, outcome, spooled_epochs
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+EPOCHS = 8
+WORDS = (
+    "benchmark=digits",
+    "protocol=short",
+    f"protocol.epochs={EPOCHS}",
+    "execution.device=cpu",
+    "execution.threads=1",
+    "execution.checkpoint_epochs=1",
+    "tracking_uri=none",
+)
+SEED = int(os.environ.get("DIFAIR_KILL_SEED", "20241"))
+
+
+def started(root: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "difair_hpc", "train", f"root={root}", *WORDS, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> int:
+    """Wait for a process and return its exit code; what it complained of is shown if the test fails."""
+    _, complaint = process.communicate(timeout=240)
+    sys.stderr.write(complaint)
+    return process.returncode
+
+
+def only_run(root: Path) -> RunFolder | None:
+    names = [path.name for path in (root / "runs").glob("*")] if (root / "runs").is_dir() else []
+    return run_folder(root, names[0]) if names else None
+
+
+def uninterrupted(root: Path, *words: str) -> RunFolder:
+    """Run in this process, from the beginning to the end."""
+    assert main(["train", f"root={root}", *WORDS, *words]) == 0
+    place = only_run(root)
+    assert place is not None
+    return place
+
+
+def epoch_and_step(root: Path) -> tuple[int, int]:
+    """Return the newest checkpoint's epoch and the last heard step."""
+    place = only_run(root)
+    if place is None:
+        return 0, 0
+    epochs = [int(path.name.split("-")[2]) for path in place.path.glob("checkpoint-*.pt")]
+    return max(epochs, default=0), place.state().step
+
+
+def is_saving(root: Path) -> bool:
+    return any((root / "runs").glob("*/.checkpoint-*.tmp")) if (root / "runs").is_dir() else False
+
+
+def kill(root: Path, moment: str, chance: random.Random) -> str:
+    """Start the run, kill it at a moment of one kind, and return where that was."""
+    process = started(root)
+    before = epoch_and_step(root)[0]
+    if moment == "start-up":
+        time.sleep(chance.uniform(0.1, 2.0))
+    elif moment == "training":
+        eventually(lambda: epoch_and_step(root)[0] > before or process.poll() is not None, seconds=240)
+        time.sleep(chance.uniform(0.0, 0.3))
+    else:
+        saves = chance.choice([1, 2])
+        eventually(lambda: epoch_and_step(root)[0] > before + saves - 2 or process.poll() is not None, seconds=240)
+        eventually(lambda: is_saving(root) or process.poll() is not None, seconds=240)
+    process.send_signal(signal.SIGKILL)
+    code = finished(process)
+    epoch, _ = epoch_and_step(root)
+    torn = is_saving(root)
+    return f"{moment}: exit {code}, newest checkpoint epoch {epoch}{', half a checkpoint left' if torn else ''}"
+
+
+def test_a_run_that_is_killed_again_and_again_ends_to_the_same_bit(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    moments = ["start-up", "training", "saving", "start-up", "training", "saving"]
+    chance.shuffle(moments)
+    log = [kill(tmp_path / "killed", moment, chance) for moment in moments]
+    sys.stdout.write(f"DIFAIR_KILL_SEED={SEED}\n" + "\n".join(log) + "\n")  # pytest shows it if the test fails
+    assert Counter(line.split(",")[0].split(": ")[1] for line in log) == {"exit -9": 6}
+    assert finished(started(tmp_path / "killed")) == 0
+    place = only_run(tmp_path / "killed")
+    assert place is not None
+    whole = uninterrupted(tmp_path / "whole")
+    assert place.signature == whole.signature
+    assert outcome(place) == outcome(whole)
+    assert spooled_epochs(place) == list(place.points()) == list(range(1, EPOCHS + 1))
+    moments_s = [point["time"] for point in place.points().values()]
+    assert moments_s == sorted(moments_s)
+    result = json.loads((place.path / "result.json").read_text())
+    # A kill during start-up may come before the run is claimed; all others leave an attempt without an end.
+    assert 5 <= result["attempts"] <= 7
+    assert [attempt.end is None for attempt in views(place.path)] == [True] * (result["attempts"] - 1) + [False]
+    assert not list(place.path.glob(".checkpoint-*.tmp"))
+    assert len(list(place.path.glob("checkpoint-*.pt"))) == 2
+
+
+def stopped(root: Path, number: signal.Signals, *words: str) -> tuple[int, int]:
+    """Start the run, send a signal while it trains, and return the last finished epoch before and after."""
+    process = started(root, *words)
+    before = epoch_and_step(root)[0]
+    eventually(lambda: epoch_and_step(root)[0] > before or process.poll() is not None, seconds=240)
+    time.sleep(0.3)
+    seen = epoch_and_step(root)[0]
+    process.send_signal(number)
+    asked = time.monotonic()
+    assert finished(process) == 130
+    assert time.monotonic() - asked < 30
+    return seen, epoch_and_step(root)[0]
+
+
+def test_sigterm_and_sigint_save_between_batches_and_lose_nothing(tmp_path: Path) -> None:
+    method = "method=cross_entropy"
+    root = tmp_path / "stopped"
+    for count, number in enumerate([signal.SIGTERM, signal.SIGINT], start=1):
+        seen, kept = stopped(root, number, method)
+        place = only_run(root)
+        assert place is not None
+        state = place.state()
+        assert (state.status, state.attempts) == ("stopped", count)
+        assert seen <= kept == state.epoch < EPOCHS
+        assert any(path.name.endswith(f"-{state.step:06d}.pt") for path in place.path.glob("checkpoint-*.pt"))
+        assert list(place.points()) == list(range(1, kept + 1))
+    place = uninterrupted(root, method)  # the third attempt goes on in this process
+    whole = uninterrupted(tmp_path / "whole", method)
+    assert outcome(place) == outcome(whole)
+    assert spooled_epochs(place) == list(range(1, EPOCHS + 1))
+    assert json.loads((place.path / "result.json").read_text())["attempts"] == 3

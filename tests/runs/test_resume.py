@@ -1,0 +1,140 @@
+"""A run that was stopped, crashed or damaged goes on and ends to the same bit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from difair_hpc.data.sets import OpenSetData
+from difair_hpc.errors import RunFailed, UserError
+from difair_hpc.osr.spec import CrossEntropySpec, DifairSpec, MethodSpec
+from difair_hpc.runs.attempts import views
+from difair_hpc.runs.run import Events, execute
+from difair_hpc.train import checkpoint
+from difair_hpc.train.trainer import TrainState
+from tests.runs.made import STEPS, created, execution, outcome, spooled_epochs, stop_after
+from tests.runs.run_to import executed, interrupted, resulting, spoil, uninterrupted
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+@pytest.mark.parametrize("method", [DifairSpec(), CrossEntropySpec()], ids=["difair", "cross_entropy"])
+def test_a_run_that_was_stopped_twice_is_the_same_to_the_bit(tmp_path: Path, method: MethodSpec) -> None:
+    place = interrupted(tmp_path / "parts", STEPS + 1, method)
+    state = place.state()
+    assert (state.status, state.epoch, state.step, state.steps) == ("stopped", 1, 1, STEPS)
+    first_point = place.points()[1]
+    assert execute(place, execution(), Events(should_stop=stop_after(1))) == "stopped"
+    assert (place.state().epoch, place.state().step) == (1, 2)  # saved between batches: no step is lost
+    assert execute(place, execution(), Events()) == "completed"
+    assert outcome(place) == uninterrupted(method)
+    assert spooled_epochs(place) == [1, 2, 3]
+    assert place.points()[1] == first_point
+    assert resulting(place)["attempts"] == 3
+    assert [(v.end or {})["reason"] for v in views(place.path)] == ["stopped", "stopped", "finished"]
+
+
+def test_a_request_to_stop_before_the_first_batch_is_heard(tmp_path: Path) -> None:
+    place = interrupted(tmp_path, 0)
+    assert (place.state().epoch, place.state().step) == (0, 0)
+    assert place.points() == {}
+    assert execute(place, execution(), Events()) == "completed"
+
+
+def test_a_crash_costs_what_no_checkpoint_covers_and_shows_none_of_it(tmp_path: Path) -> None:
+    place = created(tmp_path / "parts")
+    seen: list[int] = []
+
+    def crash(state: TrainState) -> None:
+        seen.append(state.epoch)
+        if len(seen) == 2:
+            raise MemoryError("out of memory")
+
+    rarely = execution(checkpoint_epochs=10)
+    with pytest.raises(RunFailed, match=f"run {place.signature} failed: MemoryError: out of memory"):
+        execute(place, rarely, Events(on_epoch=crash))
+    assert place.points() == {}
+    assert execute(place, rarely, Events(on_epoch=crash)) == "completed"
+    assert seen == [1, 2, 1, 2, 3]
+    assert outcome(place) == uninterrupted()
+    assert spooled_epochs(place) == [1, 2, 3]
+
+
+def test_a_checkpoint_is_due_after_some_time_too(tmp_path: Path) -> None:
+    place = created(tmp_path)
+    kept: list[list[int]] = []
+    often = execution(checkpoint_epochs=100, checkpoint_seconds=0.0)
+    execute(place, often, Events(on_epoch=lambda _: kept.append(list(place.points()))))
+    assert kept == [[1], [1, 2], [1, 2, 3]]
+
+
+def test_other_images_than_at_the_beginning_are_refused(
+    tmp_path: Path, tiny: OpenSetData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = interrupted(tmp_path, STEPS)
+    before = checkpoint.newest_first(place.path)
+    other = replace(tiny, fingerprint="f" * 64)
+    monkeypatch.setattr("difair_hpc.runs.run.load", lambda *_: other)
+    with pytest.raises(
+        UserError, match=f"begun on other images .*{tiny.fingerprint[:12]}, now ffffffffffff.*root=FOLDER"
+    ):
+        execute(place, execution(), Events())
+    assert place.state().status == "failed"
+    assert checkpoint.newest_first(place.path) == before
+
+
+def test_a_damaged_checkpoint_costs_an_epoch_of_time_and_nothing_else(tmp_path: Path) -> None:
+    place = interrupted(tmp_path / "parts", 2 * STEPS)
+    moments = {epoch: point["time"] for epoch, point in place.points().items()}
+    newest, older = checkpoint.newest_first(place.path)
+    spoil(newest)
+    seen: list[int] = []
+    assert execute(place, execution(), Events(on_epoch=lambda state: seen.append(state.epoch))) == "completed"
+    assert seen == [2, 3]
+    assert older.name == "checkpoint-0001-000001-000000.pt"
+    assert spooled_epochs(place) == [1, 2, 3]
+    assert {epoch: place.points()[epoch]["time"] for epoch in (1, 2)} == moments
+    (warning,) = resulting(place)["warnings"]
+    assert warning.startswith(f"{newest.name} was passed over")
+    assert outcome(place) == uninterrupted()
+
+
+def test_without_a_readable_checkpoint_the_run_begins_again_and_says_so(tmp_path: Path) -> None:
+    place = interrupted(tmp_path / "parts", 2 * STEPS)
+    for path in checkpoint.newest_first(place.path):
+        spoil(path)
+    assert execute(place, execution(), Events()) == "completed"
+    assert spooled_epochs(place) == [1, 2, 3]
+    (warning,) = resulting(place)["warnings"]
+    assert "begun again" in warning
+    assert "checkpoint-0001-000002-000000.pt" in warning
+    assert outcome(place) == uninterrupted()
+
+
+def test_a_run_that_died_before_its_last_word_gets_its_result(tmp_path: Path) -> None:
+    place = executed(tmp_path)
+    before = outcome(place)
+    for name in ("result.json", "model.pt"):
+        (place.path / name).unlink()
+    assert place.state().status == "dead"
+    assert execute(place, execution(), Events()) == "completed"
+    assert outcome(place) == before
+    assert spooled_epochs(place) == [1, 2, 3]
+
+
+def test_a_spool_that_was_torn_is_completed_from_the_checkpoint(tmp_path: Path) -> None:
+    place = interrupted(tmp_path, 2 * STEPS)
+    lines = (place.path / "metrics.jsonl").read_bytes()
+    (place.path / "metrics.jsonl").write_bytes(lines[:-30])
+    assert list(place.points()) == [1]
+    assert execute(place, execution(), Events()) == "completed"
+    assert list(place.points()) == [1, 2, 3]
+
+
+def test_going_on_with_other_threads_is_warned_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = interrupted(tmp_path, STEPS)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)  # two real ones take seconds on a busy core
+    execute(place, execution(), Events())
+    assert resulting(place)["warnings"] == [
+        "resumed with 2 CPU threads after 1: equal only up to rounding from there on"
+    ]

@@ -1,0 +1,270 @@
+"""MLflow shows what the run folders say: each point once, no state that is not so, and nothing that may be undone."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from difair_hpc.errors import Failure, RunFailed
+from difair_hpc.runs.attempts import Attempt
+from difair_hpc.runs.folder import RunFolder
+from difair_hpc.runs.run import Events, execute
+from difair_hpc.runs.spec import flat
+from difair_hpc.runs.tracking import Tracker, default_uri
+from difair_hpc.train.trainer import TrainState
+from tests.runs.made import STEPS, created, execution, spec, stop_after
+from tests.train.tiny import tiny_data
+
+if TYPE_CHECKING:
+    pass
+from tests.runs.shown import client, history, put_dead, put_points, ship, shown, the_run, tracker
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore:::mlflow"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root with an empty store: making one takes MLflow seconds."""
+    root = tmp_path_factory.mktemp("empty")
+    Tracker(default_uri(root), root=root, study="unused")
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def root(tmp_path: Path, empty_store: Path) -> Path:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("difair_hpc.runs.run.load", lambda *_: tiny_data())
+
+
+def test_study_stage_and_run_are_parents_and_children(root: Path) -> None:
+    place = created(root)
+    put_points(place, [1])
+    put_dead(place)
+    ship(root, place)
+    (study,), (stage,), run = shown(root, "study"), shown(root, "stage"), the_run(root)
+    assert [r.data.tags.get("mlflow.parentRunId") for r in (study, stage, run)] == [
+        None,
+        study.info.run_id,
+        stage.info.run_id,
+    ]
+    assert [r.info.run_name for r in (study, stage, run)] == ["digits", "coarse", "alpha 10"]
+    assert run.data.tags["difair.signature"] == place.signature
+    assert run.data.params == {key: str(value) for key, value in flat(spec().to_dict()).items()}
+    assert run.info.start_time == 1000
+
+
+def test_a_run_that_never_began_is_not_shown(root: Path) -> None:
+    assert ship(root, created(root)).study_run
+    assert shown(root) == []
+
+
+def test_points_arrive_once_however_often_they_are_shipped(root: Path) -> None:
+    place = created(root)
+    put_dead(place)
+    put_points(place, [1, 2])
+    first = ship(root, place, times=2)
+    ship(root, place, times=2)
+    put_points(place, [3])
+    ship(root, place)
+    ship(root, place, by=first)
+    expected = [(1, 1.0, 1001500), (2, 0.5, 1002500), (3, pytest.approx(1 / 3), 1003500)]
+    assert history(root, "train_loss") == expected
+
+
+def test_hundreds_of_epochs_arrive_whole(root: Path) -> None:
+    place = created(root)
+    put_dead(place)
+    put_points(place, range(1, 601), occupancy=0.5)
+    ship(root, place)
+    assert [epoch for epoch, _, _ in history(root, "train_loss")] == list(range(1, 601))
+    assert len(history(root, "occupancy")) == 600
+
+
+def test_a_class_name_that_mlflow_refuses_is_shown_without_the_odd_letters(root: Path) -> None:
+    place = created(root)
+    put_dead(place)
+    put_points(place, [1], **{"weight_spread.potter's wheel": 0.25, "train_loss": float("nan")})
+    ship(root, place)
+    assert history(root, "weight_spread.potter_s wheel") == [(1, 0.25, 1001500)]
+    assert np.isnan(the_run(root).data.metrics["train_loss"])
+
+
+def test_the_status_follows_the_folder_in_one_mlflow_run(root: Path) -> None:
+    place = created(root)
+    put_points(place, [1])
+    put_dead(place)
+    by = ship(root, place)
+    assert the_run(root).info.status == "FAILED"  # killed without a word: never RUNNING, never FINISHED
+    identity = the_run(root).info.run_id
+    with Attempt(place.path, {}) as attempt:
+        ship(root, place, by=by)
+        assert the_run(root).info.status == "RUNNING"
+        attempt.end("stopped")
+    ship(root, place)
+    assert the_run(root).info.status == "KILLED"
+    Attempt(place.path, {}).end("failed", message="boom")
+    ship(root, place, by=by)
+    assert the_run(root).info.status == "FAILED"
+    assert execute(place, execution(), Events()) == "completed"
+    ship(root, place, by=by)
+    assert the_run(root).info.status == "FINISHED"
+    assert the_run(root).info.run_id == identity
+
+
+def test_what_no_checkpoint_covers_never_appears(root: Path) -> None:
+    place = created(root, spec(epochs=5))
+    by = tracker(root)
+
+    def crash(state: TrainState) -> None:
+        if state.epoch == 3 and place.state().attempts == 1:
+            raise OSError("the node is gone")
+
+    with pytest.raises(RunFailed, match="the node is gone"):
+        execute(place, execution(checkpoint_epochs=2), Events(on_epoch=crash))
+    ship(root, place, by=by)
+    assert [epoch for epoch, _, _ in history(root, "train_loss")] == [1, 2]
+    assert the_run(root).info.status == "FAILED"
+    execute(place, execution(checkpoint_epochs=2), Events(on_epoch=crash))
+    ship(root, place, by=by)
+    assert [epoch for epoch, _, _ in history(root, "train_loss")] == [1, 2, 3, 4, 5]
+    assert the_run(root).info.status == "FINISHED"
+
+
+def test_epochs_before_their_checkpoint_are_not_shown(root: Path) -> None:
+    place = created(root)
+    seen: list[list[int]] = []
+    by = tracker(root)
+
+    def look(_: object) -> None:
+        ship(root, place, by=by)
+        seen.append([epoch for epoch, _, _ in history(root, "train_loss")])
+
+    execute(place, execution(checkpoint_epochs=2), Events(on_epoch=look))
+    assert seen == [[], [1, 2], [1, 2, 3]]
+
+
+def test_a_finished_run_has_its_files_and_a_model_that_loads(root: Path) -> None:
+    place = created(root)
+    assert execute(place, execution(), Events(should_stop=stop_after(STEPS + 1))) == "stopped"
+    ship(root, place)
+    assert execute(place, execution(), Events()) == "completed"
+    ship(root, place)
+    ship(root, place)
+    run, result = the_run(root), place.result()
+    assert result is not None
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["final.closed_set_accuracy"] == result["evaluation"]["closed_set_accuracy"]
+    assert run.data.metrics["final.auroc.distance"] == result["evaluation"]["auroc"]["distance"]
+    assert len(history(root, "final.closed_set_accuracy")) == 1
+    assert [epoch for epoch, _, _ in history(root, "train_loss")] == [1, 2, 3]
+    assert run.data.tags["difair.attempts"] == "2"
+    files = Path(client(root).download_artifacts(run.info.run_id, "", str(root)))
+    assert json.loads((files / "result.json").read_text()) == result
+    assert json.loads((files / "spec.json").read_text())["spec"] == spec().to_dict()
+    assert (files / "figures" / "training.png").read_bytes() == b"picture"
+    check_model(files / "model", place)
+
+
+def check_model(path: Path, place: RunFolder) -> None:
+    """Compare what the logged model says of three images with what the network of the run folder says."""
+    import mlflow.pytorch
+    from mlflow.models import Model
+
+    from difair_hpc.runs.model import load_model
+
+    signature = Model.load(str(path)).signature
+    assert [part.shape for part in signature.inputs.inputs] == [(-1, 1, 8, 8)]
+    pixels = tiny_data().known.images_BCHW[:3].float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = mlflow.pytorch.load_model(str(path))
+    with torch.no_grad():
+        expected = load_model(place)[0](pixels)
+        torch.testing.assert_close(loaded(pixels), expected)
+    assert expected.shape == (3, 30)
+
+
+def test_a_run_is_not_final_before_it_is_finished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = created(root)
+    execute(place, execution(), Events())
+    by = tracker(root)
+
+    def gone(*_: object, **__: object) -> None:
+        raise ConnectionError("killed here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(by._client, "set_terminated", gone)
+        with pytest.raises(ConnectionError):
+            ship(root, place, by=by)
+    ship(root, place)
+    assert the_run(root).info.status == "FINISHED"
+    assert len(history(root, "final.closed_set_accuracy")) == 1
+
+
+def test_a_store_that_fails_is_named(root: Path) -> None:
+    place = created(root)
+    put_dead(place)
+    by = ship(root, place)
+    put_points(place, [1])
+    with sqlite3.connect(root / "mlflow.db") as connection:
+        connection.execute("drop table metrics")
+    with pytest.raises(Failure, match=r"the MLflow store sqlite:.*mlflow.db cannot be used"):
+        ship(root, place, by=by)
+    (root / "other").mkdir()
+    (root / "other" / "mlflow.db").write_text("this is no database, but a text that is long enough to be read as one")
+    with pytest.raises(Failure, match="cannot be used"):
+        tracker(root / "other")
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.tracking import Tracker, default_uri
+
+root = Path(sys.argv[1])
+tracker = Tracker(default_uri(root), root=root, study="digits")
+tracker.ship(run_folder(root, sys.argv[2]), stage="coarse", label="one")
+"""
+
+
+def test_six_processes_that_open_a_new_store_at_once_all_survive(tmp_path: Path) -> None:
+    place = created(tmp_path)
+    put_dead(place)
+    put_points(place, [1, 2, 3])
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER, str(tmp_path), place.signature],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(6)
+    ]
+    complaints = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, "\n".join(complaints)
+    kinds = Counter(run.data.tags["difair.kind"] for kind in ("study", "stage", "run") for run in shown(tmp_path, kind))
+    assert kinds == {"study": 1, "stage": 1, "run": 1}
+    assert [epoch for epoch, _, _ in history(tmp_path, "train_loss")] == [1, 2, 3]

@@ -1,0 +1,125 @@
+"""One behaviour of everything that executes runs, in memory and as real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from difair_hpc.config import build_run
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.spec import ExecutionSpec
+from difair_hpc.sweep.cluster import Cluster, LocalCluster, MemoryCluster
+from tests.sweep.made import finish
+
+TINY = {"benchmark": "digits", "protocol": "short", "protocol.epochs": 1, "protocol.warmup_epochs": 0}
+EXECUTION = ExecutionSpec(device="cpu", threads=1)
+
+
+def until(condition: Callable[[], object], *, seconds: float = 150) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.1)
+
+
+def created(root: Path, **keys: object) -> str:
+    spec = build_run(TINY, keys)
+    run_folder(root, spec.signature).create(spec)
+    return spec.signature
+
+
+class Bench:
+    """A cluster under test, and how to let it work."""
+
+    def __init__(self, cluster: Cluster, root: Path) -> None:
+        self.cluster = cluster
+        self.root = root
+
+    def work(self) -> None:
+        if isinstance(self.cluster, MemoryCluster):
+            self.cluster.work()
+        until(lambda: not self.cluster.jobs())
+
+
+@pytest.fixture(params=["memory", pytest.param("local", marks=pytest.mark.slow)])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    if request.param == "memory":
+        yield Bench(MemoryCluster(lambda signature: finish(tmp_path, signature)), tmp_path)
+        return
+    cluster = LocalCluster(tmp_path, EXECUTION)
+    yield Bench(cluster, tmp_path)
+    cluster.stop()
+    until(lambda: not cluster.jobs())
+
+
+class TestCluster:
+    def test_a_submitted_run_is_a_job_until_it_has_its_result(self, bench: Bench) -> None:
+        signature = created(bench.root)
+        assert set(bench.cluster.jobs()) == set()
+        assert bench.cluster.last_words(signature) == ""
+        bench.cluster.submit(signature)
+        assert set(bench.cluster.jobs()) == {signature}
+        bench.work()
+        assert run_folder(bench.root, signature).state().status == "done"
+
+    def test_jobs_that_are_stopped_leave_without_a_result(self, bench: Bench) -> None:
+        signature = created(bench.root, **{"protocol.epochs": 500})
+        folder = run_folder(bench.root, signature)
+        bench.cluster.submit(signature)
+        if isinstance(bench.cluster, LocalCluster):
+            until(lambda: folder.state().step)
+        bench.cluster.stop()
+        until(lambda: not bench.cluster.jobs())
+        assert folder.state().status in ("new", "stopped")
+        if isinstance(bench.cluster, LocalCluster):
+            assert folder.state().status == "stopped"
+            assert list(folder.path.glob("checkpoint-*")), "it saved before it left"
+
+
+@pytest.mark.slow
+def test_the_last_words_of_a_job_that_could_not_begin(tmp_path: Path) -> None:
+    cluster = LocalCluster(tmp_path, EXECUTION)
+    cluster.submit("000000000000")
+    until(lambda: not cluster.jobs())
+    assert "there is no run 000000000000" in cluster.last_words("000000000000")
+
+
+SUBMIT_AND_WAIT = """
+import sys, time
+from pathlib import Path
+from difair_hpc.runs.spec import ExecutionSpec
+from difair_hpc.sweep.cluster import LocalCluster
+LocalCluster(Path(sys.argv[1]), ExecutionSpec(device="cpu", threads=1)).submit(sys.argv[2])
+print("submitted", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_local_jobs_survive_the_process_that_started_them(tmp_path: Path) -> None:
+    signature = created(tmp_path)
+    command = [sys.executable, "-c", SUBMIT_AND_WAIT, str(tmp_path), signature]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "submitted\n"
+        process.kill()
+        process.wait()
+        assert run_folder(tmp_path, signature).result() is None
+        until(lambda: run_folder(tmp_path, signature).result() is not None)
+    finally:
+        process.stdout.close()
+        with_its_children(process.pid)
+
+
+def with_its_children(group: int) -> None:
+    """End whatever is left of a process group that a test started."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
