@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install sweep test check lock wheel FORCE
+.PHONY: help install sweep test testbed testbed-down check lock wheel FORCE
 
 PYTHON ?=
 INSTALLER ?= uv
@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## List the targets
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.12] [INSTALLER=pip]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## Make .venv with everything in requirements.lock and this package; nothing to do, nothing done
 
@@ -29,6 +29,12 @@ sweep: install ## Search, train and report on the handwritten digits (ARGS: over
 
 test: install ## Run every test, the slow ones too (ARGS: options of pytest, such as -k NAME or -m "not slow")
 	@$(BIN)/python -m pytest $(ARGS)
+
+testbed: ## Start a real SLURM of 4 nodes and 8 make-believe GPUs on this machine (Debian 12, root)
+	@slurm/testbed/up
+
+testbed-down: ## End its jobs and daemons and remove its folder (ARGS=--purge: its packages as well)
+	@slurm/testbed/down $(ARGS)
 
 check: install ## Lint, format, types and the layout of the code
 	@$(BIN)/python -m ruff check .

@@ -30,6 +30,8 @@ def clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """Hide the user's settings, but for those that the test's markers ask for."""
     kept = {variable for marker, variable in NEEDS.items() if request.node.get_closest_marker(marker)}
     kept.add("MLFLOW_DISABLE_TELEMETRY")
+    if request.node.get_closest_marker("slurm"):
+        kept |= {"SLURM_CONF", "DIFAIR_TESTBED"}
     for name in list(os.environ):
         if name.startswith(FOREIGN_PREFIXES) and name not in kept:
             monkeypatch.delenv(name)

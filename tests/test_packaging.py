@@ -49,7 +49,8 @@ def files_under(folder: str) -> Iterator[str]:
 
 def test_wheel_holds_the_package_and_what_it_ships(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    shipped = {f"difair_hpc/_shipped/{name}" for top in ("sweeps", "slurm") for name in files_under(top)}
+    profiles = [path.relative_to(ROOT).as_posix() for path in (ROOT / "slurm").glob("*.yaml")]
+    shipped = {f"difair_hpc/_shipped/{name}" for name in [*files_under("sweeps"), *profiles]}
     assert {"difair_hpc/_shipped/sweeps", "difair_hpc/_shipped/slurm"} == {
         name.rpartition("/")[0] for name in shipped if name.count("/") == 3 and name.endswith(".yaml")
     }

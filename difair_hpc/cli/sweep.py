@@ -151,7 +151,8 @@ def _local(profile: Profile, where: config.Settings) -> "tuple[Cluster, Limits]"
         checkpoint_seconds=profile.checkpoint_seconds,
     )
     cluster = LocalCluster(where.root, execution, gpus=gpus)
-    return cluster, Limits(parallel=parallel, failures_allowed=profile.failures_allowed)
+    limits = Limits(parallel=parallel, failures_allowed=profile.failures_allowed, runs_per_job=profile.runs_per_job)
+    return cluster, limits
 
 
 def _gpus(device: str) -> int:

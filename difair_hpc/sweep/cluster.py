@@ -2,25 +2,29 @@
 
 import os
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from difair_hpc.runs.job import run_job
 from difair_hpc.runs.spec import ExecutionSpec, plain
+
+if TYPE_CHECKING:
+    import submitit
 
 _FOREVER_MIN = 60 * 24 * 365
 
 
 class Cluster(Protocol):
-    """Takes runs by their signature and says which of them a job is on its way to."""
+    """Takes runs by their signature and says which of them have a job."""
 
-    def submit(self, signature: str) -> None:
-        """Start a job that executes the run."""
+    def submit(self, signatures: Sequence[str]) -> None:
+        """Start a job that executes the runs one after another, passing over those that another job has begun."""
 
-    def jobs(self) -> Collection[str]:
-        """Return the signatures of the runs whose job has not ended."""
+    def jobs(self) -> Collection[Collection[str]]:
+        """Return for each job that has not ended the signatures of its runs."""
 
     def stop(self) -> None:
         """Ask all jobs to save and leave."""
@@ -45,38 +49,39 @@ class LocalCluster:
         self._root = root.absolute()
         self._execution = plain(execution)
         self._gpus = gpus
-        self._jobs: dict[str, submitit.Job[str]] = {}
-        self._slots: dict[str, int] = {}
+        self._jobs: list[_LocalJob] = []
         self._executor = submitit.LocalExecutor(self._root / "jobs")
 
-    def submit(self, signature: str) -> None:
-        """Start a process for the run; Ctrl-C in the terminal reaches the run, not submitit's controller."""
-        gpu = min(set(range(max(self._gpus, 1))) - {self._slots[live] for live in self.jobs()}, default=0)
+    def submit(self, signatures: Sequence[str]) -> None:
+        """Start a process for the runs; Ctrl-C in the terminal reaches it, not submitit's controller."""
+        gpu = min(set(range(max(self._gpus, 1))) - {live.gpu for live in self._live()}, default=0)
         self._executor.update_parameters(
             timeout_min=_FOREVER_MIN,
             gpus_per_node=1 if self._gpus else 0,
             visible_gpus=(gpu,) if self._gpus else (),
         )
         with _ignored(signal.SIGINT), _threads(self._execution["threads"]):
-            self._jobs[signature] = self._executor.submit(run_job, str(self._root), signature, self._execution)
-        self._slots[signature] = gpu
+            job = self._executor.submit(run_job, str(self._root), list(signatures), self._execution)
+        self._jobs.append(_LocalJob(job=job, signatures=tuple(signatures), gpu=gpu))
 
-    def jobs(self) -> Collection[str]:
-        """Return the signatures of the runs whose process has not ended."""
-        return {signature for signature, job in self._jobs.items() if not job.done()}
+    def jobs(self) -> Collection[Collection[str]]:
+        """Return for each process that has not ended the signatures of its runs."""
+        return [live.signatures for live in self._live()]
 
     def stop(self) -> None:
         """Send SIGTERM through submitit's controllers; the runs save between two batches and leave."""
-        for signature in self.jobs():
-            os.kill(int(self._jobs[signature].job_id), signal.SIGTERM)
+        for live in self._live():
+            os.kill(int(live.job.job_id), signal.SIGTERM)
 
     def last_words(self, signature: str) -> str:
         """Return the last lines of the job's standard error."""
-        job = self._jobs.get(signature)
-        path = None if job is None else job.paths.stderr
-        if path is None or not path.exists():
+        logs = [job.job.paths.stderr for job in self._jobs if signature in job.signatures]
+        if not logs or not logs[-1].exists():
             return ""
-        return "\n".join(path.read_text("utf-8", errors="replace").splitlines()[-5:])
+        return "\n".join(logs[-1].read_text("utf-8", errors="replace").splitlines()[-5:])
+
+    def _live(self) -> list["_LocalJob"]:
+        return [job for job in self._jobs if not job.job.done()]
 
 
 class MemoryCluster:
@@ -85,17 +90,17 @@ class MemoryCluster:
     def __init__(self, execute: Callable[[str], object]) -> None:
         """Keep what executes a run, given its signature."""
         self._execute = execute
-        self._waiting: list[str] = []
-        self.submitted: list[str] = []
+        self._waiting: list[tuple[str, ...]] = []
+        self.submitted: list[tuple[str, ...]] = []
 
-    def submit(self, signature: str) -> None:
-        """Queue the run."""
-        self._waiting.append(signature)
-        self.submitted.append(signature)
+    def submit(self, signatures: Sequence[str]) -> None:
+        """Queue a job."""
+        self._waiting.append(tuple(signatures))
+        self.submitted.append(tuple(signatures))
 
-    def jobs(self) -> Collection[str]:
-        """Return the queued runs."""
-        return set(self._waiting)
+    def jobs(self) -> Collection[Collection[str]]:
+        """Return the runs of each queued job."""
+        return list(self._waiting)
 
     def stop(self) -> None:
         """Drop the queue."""
@@ -106,10 +111,17 @@ class MemoryCluster:
         return ""
 
     def work(self) -> None:
-        """Execute all that is queued."""
-        for signature in self._waiting:
+        """Execute all that is queued, each run once."""
+        for signature in dict.fromkeys(signature for job in self._waiting for signature in job):
             self._execute(signature)
         self._waiting.clear()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _LocalJob:
+    job: "submitit.Job[None]"
+    signatures: tuple[str, ...]
+    gpu: int
 
 
 @contextmanager

@@ -15,6 +15,8 @@ class Limits:
     """Runs at once."""
     failures_allowed: int
     """Times a failed or dead run is started again."""
+    runs_per_job: int | None = 1
+    """Runs that one job may execute one after another; None: all that wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,26 +39,35 @@ class Action:
     signature: str = ""
     trial: int = -1
     reason: str = ""
+    more: tuple[str, ...] = ()
+    """Runs that the submitted job executes afterwards, unless another job has begun them by then."""
 
 
-def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Collection[str], limits: Limits) -> list[Action]:
+Jobs = Collection[Collection[str]]
+"""For each job that has not ended, the signatures of the runs that it executes."""
+
+
+def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Jobs, limits: Limits) -> list[Action]:
     """Return what to do now, in order.
 
     Args:
         trials: The trials of the current stage, by number.
         to_propose: Trials that the stage still wants.
-        jobs: Signatures of runs that a job of ours is on its way to.
+        jobs: Our jobs that have not ended, and the runs of each.
         limits: Of the profile.
     """
-    actions = [action for trial in trials if (action := _ending(trial, jobs, limits)) is not None]
-    busy = {trial.state.signature for trial in trials if trial.state.status == "running"} | set(jobs)
-    free = limits.parallel - len(busy)
+    actions = [action for trial in trials if (action := _ending(trial, limits)) is not None]
+    ours = {signature for job in jobs for signature in job}
+    running = {trial.state.signature for trial in trials if trial.state.status == "running"}
+    free = limits.parallel - len(jobs) - len(running - ours)
     waiting: dict[str, TrialView] = {}
     for trial in trials:
-        if _wants_a_job(trial, busy, limits):
+        if _wants_a_job(trial, running | ours, limits):
             waiting.setdefault(trial.state.signature, trial)
-    for signature, trial in list(waiting.items())[: max(free, 0)]:
-        actions.append(Action(kind="submit", signature=signature, trial=trial.number, reason=_why(trial)))
+    for position, trial in enumerate(list(waiting.values())[: max(free, 0)]):
+        more = _after(list(waiting), position, limits)
+        first = trial.state.signature
+        actions.append(Action(kind="submit", signature=first, trial=trial.number, reason=_why(trial), more=more))
     proposals = min(to_propose, max(free - len(waiting), 0))
     actions += [Action(kind="propose", reason="a slot is free and nothing waits for it")] * proposals
     return actions
@@ -67,8 +78,17 @@ def finished(trial: TrialView, limits: Limits) -> bool:
     return trial.state.status == "done" or _given_up(trial, limits)
 
 
-def _ending(trial: TrialView, jobs: Collection[str], limits: Limits) -> Action | None:
-    if trial.told or trial.state.signature in jobs:
+def _after(waiting: Sequence[str], position: int, limits: Limits) -> tuple[str, ...]:
+    """Return the runs that follow the one at `position` in its job: the rest of the queue, then its beginning.
+
+    The jobs of one wave may list the same runs; whichever comes to a run first claims it, and the others pass on.
+    """
+    count = len(waiting) if limits.runs_per_job is None else limits.runs_per_job
+    return (*waiting[position + 1 :], *waiting[:position])[: count - 1]
+
+
+def _ending(trial: TrialView, limits: Limits) -> Action | None:
+    if trial.told:
         return None
     if trial.state.status == "done":
         return Action(kind="tell", signature=trial.state.signature, trial=trial.number, reason="its run is done")

@@ -96,7 +96,7 @@ class Reconciler:
         planned = stage.trials if stage.search == "optuna" else len(wanted)
         book = f"{stage.name}-{_identity(stage, axes, wanted)}"
         trials = self._proposed(stage, book, axes, wanted)
-        jobs = set(self._cluster.jobs())  # before the states: a job that ends in between is seen as ended a tick later
+        jobs = self._cluster.jobs()  # before the states: a job that ends in between is seen as ended a tick later
         views_ = self._views(stage, book, axes, trials)
         actions = plan(views_, to_propose=planned - len(trials), jobs=jobs, limits=self._limits)
         for action in actions:
@@ -111,7 +111,7 @@ class Reconciler:
             planned=planned,
             trials=tuple(views_),
             parameters={trial.number: trial.parameters for trial in trials},
-            starting=len([view for view in views_ if view.state.status != "running" and view.state.signature in jobs]),
+            starting=max(0, len(jobs) - len([view for view in views_ if view.state.status == "running"])),
             epochs=self._build(stage.base, trials[0].parameters).protocol.epochs if trials else 0,
             complete=complete,
             choice=choice,
@@ -153,8 +153,13 @@ class Reconciler:
     def _carry_out(self, action: Action, stage: StageSpec, book: str, axes: Sequence[Axis]) -> None:
         search = self._search(stage, book, axes)
         if action.kind == "submit":
-            trial = self.ledger.trials(book)[action.trial]
-            self._submit(trial, self._build(stage.base, trial.parameters))
+            signatures = (action.signature, *action.more)
+            by_signature = {trial.signature: trial for trial in self.ledger.trials(book)}
+            for signature in signatures:
+                spec = self._build(stage.base, by_signature[signature].parameters)
+                run_folder(self.root, signature).create(spec)
+            self._count_unbegun(action.signature)
+            self._cluster.submit(signatures)
         elif action.kind == "propose":
             assert search is not None, "only a sampler proposes one by one"
             self._record(stage, book, *search.propose())
@@ -163,17 +168,12 @@ class Reconciler:
             evaluation = None if result is None else result["evaluation"]
             search.tell(action.trial, evaluation, signature=action.signature)
 
-    def _submit(self, trial: Trial, spec: RunSpec) -> None:
-        folder = run_folder(self.root, trial.signature)
-        folder.create(spec)
-        attempts = folder.state().attempts
-        if self._attempts_before.get(trial.signature) == attempts:
-            self._count_unbegun(trial.signature)
-        self._attempts_before[trial.signature] = attempts
-        self._cluster.submit(trial.signature)
-
     def _count_unbegun(self, signature: str) -> None:
-        self._unbegun[signature] += 1
+        """Give up on a run whose jobs end one after another before they begin it."""
+        attempts = run_folder(self.root, signature).state().attempts
+        again = self._attempts_before.get(signature) == attempts
+        self._attempts_before[signature] = attempts
+        self._unbegun[signature] = self._unbegun[signature] + 1 if again else 0
         if self._unbegun[signature] >= NO_ATTEMPT_LIMIT:
             words = self._cluster.last_words(signature) or "they left no message"
             raise Failure(f"{NO_ATTEMPT_LIMIT} jobs of run {signature} ended before the run began:\n{words}")

@@ -165,12 +165,14 @@ class Profile:
     checkpoint_epochs: int = 10
     checkpoint_seconds: float = 300.0
     """A run saves at least this often."""
+    runs_per_job: int | None = None
+    """Runs that one process executes one after another, which saves its start; None: all that wait for one."""
     failures_allowed: int = 2
     """Times that a run which failed with an exception or died is started again."""
 
     def __post_init__(self) -> None:
         """Refuse values outside of their range."""
-        for key in ("parallel", "threads"):
+        for key in ("parallel", "threads", "runs_per_job"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise InvalidValue(f"cluster.{key}", value, "null or a whole number of at least 1")

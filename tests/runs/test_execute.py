@@ -89,13 +89,18 @@ def test_missing_data_are_the_users_turn_and_on_record(tmp_path: Path, monkeypat
         execute(place, execution(data_root=str(tmp_path / "data")), Events())
     assert place.state().status == "failed"
     assert place.state().message == str(caught.value)
-    assert run_job(str(tmp_path), place.signature, plain(execution(data_root=str(tmp_path / "data")))) == "failed"
 
 
-def test_a_job_executes_the_run_of_a_signature(tmp_path: Path) -> None:
-    place = created(tmp_path)
-    assert run_job(str(tmp_path), place.signature, plain(execution())) == "completed"
-    assert place.state().status == "done"
+def test_a_job_executes_its_runs_and_passes_over_what_it_cannot_or_need_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, last = created(tmp_path), created(tmp_path, replace(spec(), seed=1))
+    busy, failing = created(tmp_path, replace(spec(), seed=2)), "0123456789ab"
+    with Attempt(busy.path, {}):
+        run_job(str(tmp_path), [failing, first.signature, busy.signature, last.signature], plain(execution()))
+    assert [place.state().status for place in (first, last)] == ["done", "done"]
+    assert busy.state().attempts == 1
+    assert "there is no run 0123456789ab" in capsys.readouterr().err
 
 
 def test_a_busy_run_is_left_alone(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def trial(
 def planned(
     *trials: TrialView, to_propose: int = 0, jobs: tuple[str, ...] = (), limits: Limits = LIMITS
 ) -> list[Action]:
-    return plan(trials, to_propose=to_propose, jobs=jobs, limits=limits)
+    return plan(trials, to_propose=to_propose, jobs=[[run] for run in jobs], limits=limits)
 
 
 def brief(actions: list[Action]) -> list[tuple[str, int]]:
@@ -81,7 +81,7 @@ def test_a_finished_run_is_told_once() -> None:
     done = planned(trial(0, "done"))
     assert done == [Action(kind="tell", signature="run0", trial=0, reason="its run is done")]
     assert planned(trial(0, "done", told=True)) == []
-    assert planned(trial(0, "done"), jobs=("run0",)) == []  # its process is still leaving
+    assert brief(planned(trial(0, "done"), jobs=("run0",))) == [("tell", 0)]  # its process may have others to execute
 
 
 def test_trials_that_share_a_run_submit_it_once_and_are_told_each() -> None:
@@ -98,6 +98,21 @@ def test_a_sampler_is_asked_only_for_slots_that_nothing_waits_for() -> None:
     assert brief(planned(trial(0, "running"), trial(1, "failed", failures=1), to_propose=5)) == [("submit", 1)]
     ended = planned(trial(0, "done", told=True), trial(1, "failed", failures=2, told=True), to_propose=1)
     assert brief(ended) == [("propose", -1)]
+
+
+def test_a_job_goes_on_with_the_runs_that_wait() -> None:
+    waiting = [trial(number, "new") for number in range(4)]
+    first, second = planned(*waiting, limits=Limits(parallel=2, failures_allowed=1, runs_per_job=None))
+    assert (first.signature, *first.more) == ("run0", "run1", "run2", "run3")
+    assert (second.signature, *second.more) == ("run1", "run2", "run3", "run0")
+    first, second = planned(*waiting, limits=Limits(parallel=2, failures_allowed=1, runs_per_job=2))
+    assert (first.more, second.more) == (("run1",), ("run2",))
+
+
+def test_a_job_holds_one_slot_however_many_runs_it_lists() -> None:
+    states = [trial(0, "running"), trial(1, "new"), trial(2, "new"), trial(3, "new")]
+    # run3 came later than the job: the free slot is for it; what the job lists waits for the job
+    assert brief(plan(states, to_propose=0, jobs=[["run0", "run1", "run2"]], limits=LIMITS)) == [("submit", 3)]
 
 
 class World:
@@ -121,7 +136,9 @@ class World:
     def tick(self, *, jobs_are_forgotten: bool) -> None:
         if jobs_are_forgotten:  # the command died and was started again: only the run folders tell
             self.jobs &= set()
-        for action in plan(self.views(), to_propose=self.to_propose, jobs=self.jobs, limits=self.limits):
+        for action in plan(
+            self.views(), to_propose=self.to_propose, jobs=[[run] for run in self.jobs], limits=self.limits
+        ):
             if action.kind == "submit":
                 in_flight = self.jobs | {run for run, state in self.states.items() if state.status == "running"}
                 assert action.signature not in in_flight, "one live job per run"

@@ -255,7 +255,7 @@ def test_three_jobs_that_never_begin_end_the_study_with_their_last_words(tmp_pat
     assert str(caught.value) == (
         f"3 jobs of run {first} ended before the run began:\nsbatch: no such partition for {first}"
     )
-    assert bench.cluster.submitted.count(first) == 3
+    assert bench.cluster.submitted.count((first,)) == 3
 
 
 def test_a_sampler_proposes_one_by_one_into_free_slots(tmp_path: Path) -> None:
@@ -291,5 +291,5 @@ def test_runs_are_on_disk_before_their_job_is_submitted(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.reconciler().tick()
     assert len(bench.cluster.submitted) == 2
-    for signature in bench.cluster.submitted:
+    for (signature,) in bench.cluster.submitted:
         assert run_folder(tmp_path, signature).spec().signature == signature
