@@ -60,15 +60,14 @@ def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Jobs, limits: Li
     ours = {signature for job in jobs for signature in job}
     running = {trial.state.signature for trial in trials if trial.state.status == "running"}
     free = limits.parallel - len(jobs) - len(running - ours)
-    waiting: dict[str, TrialView] = {}
-    for trial in trials:
-        if _wants_a_job(trial, running | ours, limits):
-            waiting.setdefault(trial.state.signature, trial)
-    for position, trial in enumerate(list(waiting.values())[: max(free, 0)]):
+    waiting = _waiting(trials, running, ours, limits)
+    starting = max(0, len(jobs) - len(running & ours))
+    for position, trial in enumerate(list(waiting.values())[: max(0, min(free, len(waiting) - starting))]):
         more = _after(list(waiting), position, limits)
         first = trial.state.signature
         actions.append(Action(kind="submit", signature=first, trial=trial.number, reason=_why(trial), more=more))
-    proposals = min(to_propose, max(free - len(waiting), 0))
+    unlisted = sum(signature not in ours for signature in waiting)
+    proposals = min(to_propose, max(free - unlisted, 0))
     actions += [Action(kind="propose", reason="a slot is free and nothing waits for it")] * proposals
     return actions
 
@@ -76,6 +75,18 @@ def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Jobs, limits: Li
 def finished(trial: TrialView, limits: Limits) -> bool:
     """Whether nothing more will come of the trial."""
     return trial.state.status == "done" or _given_up(trial, limits)
+
+
+def _waiting(
+    trials: Sequence[TrialView], running: Collection[str], ours: Collection[str], limits: Limits
+) -> dict[str, TrialView]:
+    """Return the runs that nobody executes, by signature: first those that no job lists, then those that one does."""
+    wanting = [trial for trial in trials if _wants_a_job(trial, running, limits)]
+    ordered = sorted(wanting, key=lambda trial: trial.state.signature in ours)
+    waiting: dict[str, TrialView] = {}
+    for trial in ordered:
+        waiting.setdefault(trial.state.signature, trial)
+    return waiting
 
 
 def _after(waiting: Sequence[str], position: int, limits: Limits) -> tuple[str, ...]:

@@ -111,8 +111,16 @@ def test_a_job_goes_on_with_the_runs_that_wait() -> None:
 
 def test_a_job_holds_one_slot_however_many_runs_it_lists() -> None:
     states = [trial(0, "running"), trial(1, "new"), trial(2, "new"), trial(3, "new")]
-    # run3 came later than the job: the free slot is for it; what the job lists waits for the job
+    # run3 came later than the job: the free slot is for it first
     assert brief(plan(states, to_propose=0, jobs=[["run0", "run1", "run2"]], limits=LIMITS)) == [("submit", 3)]
+
+
+def test_a_free_slot_helps_with_what_a_job_lists_and_has_not_begun() -> None:
+    states = [trial(0, "running"), trial(1, "new"), trial(2, "new")]
+    jobs = [["run0", "run1", "run2"]]
+    assert brief(plan(states, to_propose=0, jobs=jobs, limits=LIMITS)) == [("submit", 1)]
+    # two jobs that have not begun anything are enough for two runs
+    assert plan(states[1:], to_propose=0, jobs=[["run1", "run2"], ["run2", "run1"]], limits=LIMITS) == []
 
 
 class World:
@@ -141,7 +149,7 @@ class World:
         ):
             if action.kind == "submit":
                 in_flight = self.jobs | {run for run, state in self.states.items() if state.status == "running"}
-                assert action.signature not in in_flight, "one live job per run"
+                assert action.signature not in in_flight, "one live job per run where a job has one"
                 self.jobs.add(action.signature)
                 assert len(in_flight | {action.signature}) <= self.limits.parallel, "no more than allowed at once"
             elif action.kind == "propose":
