@@ -28,7 +28,7 @@ sweep: install ## Search, train and report on the handwritten digits (ARGS: over
 	@$(BIN)/difair sweep digits $(ARGS)
 
 test: install ## Run every test, the slow ones too (ARGS: options of pytest, such as -k NAME or -m "not slow")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 testbed: ## Start a real SLURM of 4 nodes and 8 make-believe GPUs on this machine (Debian 12, root)
 	@slurm/testbed/up

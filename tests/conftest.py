@@ -20,6 +20,8 @@ NEEDS = {"realdata": "DIFAIR_DATA", "slurm": "DIFAIR_TEST_SLURM"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs something that this machine does not offer."""
     for item in items:
+        if item.get_closest_marker("slurm"):  # they share one cluster: one after another, on one worker
+            item.add_marker(pytest.mark.xdist_group("testbed"))
         for marker, variable in NEEDS.items():
             if item.get_closest_marker(marker) and not os.environ.get(variable):
                 item.add_marker(pytest.mark.skip(reason=f"set {variable} to run it"))
