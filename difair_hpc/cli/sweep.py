@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run all stages, then the report; 130 when it was stopped before the end."""
+    """Run all stages, then the report; 130 when it was stopped before the end, 1 when runs were given up."""
     values = config.parse(arguments.words)
     where = config.settings(values)
     profile = config.profile(where.cluster, _cluster_keys(values))
@@ -51,15 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
     folder = usable_folder(ledger(where.root, study.name).path, key="root")
     require_data(_benchmarks(study), where)
     with Attempt(folder, {}, what="study") as lease, stop_on_signal() as flag:
-        finished = _drive(study, profile, where, flag)
-        lease.end("finished" if finished else "stopped")
-    if not finished:
+        seen = _drive(study, profile, where, flag)
+        lease.end("stopped" if flag else "finished")
+    if flag:
         console().print(f"stopped by {flag.reason}; the same command continues, finished runs are not repeated")
         return 130
-    return 0
+    lost = {trial.state.signature for view in seen for trial in view.trials if trial.state.status != "done"}
+    if lost:
+        console().print(f"{len(lost)} runs failed for good and are missing in the tables; difair status says why")
+    return 1 if lost else 0
 
 
-def _drive(study: StudySpec, profile: Profile, where: config.Settings, flag: StopFlag) -> bool:
+def _drive(study: StudySpec, profile: Profile, where: config.Settings, flag: StopFlag) -> "list[StageView]":
     from difair_hpc.cli.progress import StudyProgress
     from difair_hpc.cli.report import publish
     from difair_hpc.sweep.reconcile import Reconciler
@@ -75,10 +78,9 @@ def _drive(study: StudySpec, profile: Profile, where: config.Settings, flag: Sto
                 screen.print(f"{flag.reason}: runs save and leave")
                 _leave(cluster)
             _ship(tracker, where.root, seen, progress.warn)
-        if flag:
-            return False
-        publish(where, study.name, tracker, screen)
-    return True
+        if not flag:
+            publish(where, study.name, tracker, screen)
+    return seen
 
 
 def _loop(
