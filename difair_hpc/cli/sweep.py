@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.cli.needs import require_data
 from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import Failure
+from difair_hpc.errors import ClusterUnreachable, Failure
 from difair_hpc.files import usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
@@ -67,14 +67,16 @@ def _drive(study: StudySpec, profile: Profile, where: config.Settings, flag: Sto
     from difair_hpc.cli.report import publish
     from difair_hpc.sweep.reconcile import Reconciler
 
-    cluster, limits = _local(profile, where)
+    cluster, limits = (_slurm if profile.executor == "slurm" else _local)(study, profile, where)
     reconciler = Reconciler(study, root=where.root, build=config.build_run, cluster=cluster, limits=limits)
     screen = console()
     screen.print(f"study {study.name}: runs in {where.root / 'runs'}, {limits.parallel} at once")
     with _tracker(where, study.name) as tracker:
         with StudyProgress(screen, [stage.name for stage in study.stages]) as progress:
             seen = _loop(reconciler, tracker, progress, flag)
-            if flag:
+            if flag and cluster.detached:
+                screen.print(f"{flag.reason}: jobs go on without this command")
+            elif flag:
                 screen.print(f"{flag.reason}: runs save and leave")
                 _leave(cluster)
             _ship(tracker, where.root, seen, progress.warn)
@@ -88,10 +90,14 @@ def _loop(
 ) -> "list[StageView]":
     """Tick until all stages are complete or somebody asks to stop."""
     shipped = time.monotonic()
+    seen: list[StageView] = []
     while True:
-        seen = reconciler.tick()
-        progress.show(seen)
-        if flag or (len(seen) == len(reconciler.study.stages) and seen[-1].complete):
+        try:
+            seen = reconciler.tick()
+            progress.show(seen)
+        except ClusterUnreachable as error:
+            progress.warn(f"{error} Jobs that run go on; trying again.")
+        if flag or (seen and len(seen) == len(reconciler.study.stages) and seen[-1].complete):
             return seen
         if time.monotonic() - shipped > _SHIP_SECONDS:
             _ship(tracker, reconciler.root, seen, progress.warn)
@@ -137,7 +143,27 @@ def _tracker(where: config.Settings, study: str) -> "Iterator[Tracker | None]":
             tracker.close_parents(live=False)
 
 
-def _local(profile: Profile, where: config.Settings) -> "tuple[Cluster, Limits]":
+def _slurm(study: StudySpec, profile: Profile, where: config.Settings) -> "tuple[Cluster, Limits]":
+    """Turn a profile into a SLURM cluster and limits."""
+    from difair_hpc.runs.spec import ExecutionSpec
+    from difair_hpc.sweep.slurm import SlurmCluster
+
+    execution = ExecutionSpec(
+        data_root=str(where.data_root),
+        device=profile.device,
+        threads=profile.threads or 4,
+        checkpoint_epochs=profile.checkpoint_epochs,
+        checkpoint_seconds=profile.checkpoint_seconds,
+    )
+    limits = Limits(
+        parallel=profile.parallel or 32,
+        failures_allowed=profile.failures_allowed,
+        runs_per_job=profile.runs_per_job or 1,
+    )
+    return SlurmCluster(where.root, study.name, profile, execution), limits
+
+
+def _local(_: StudySpec, profile: Profile, where: config.Settings) -> "tuple[Cluster, Limits]":
     """Turn a profile into a cluster and limits, dividing this machine where the profile leaves it open."""
     from difair_hpc.runs.spec import ExecutionSpec
     from difair_hpc.sweep.cluster import LocalCluster
