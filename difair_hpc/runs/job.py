@@ -48,7 +48,11 @@ def main() -> None:
     root, wave = sys.argv[1:]
     content = json.loads(Path(wave).read_text("utf-8"))
     task = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    if run_job(root, content["jobs"][task], content["execution"]) == "SIGUSR2":
+    stopped = run_job(root, content["jobs"][task], content["execution"])
+    if not stopped and content["again"] is not None:
+        command = [sys.executable, "-m", "difair_hpc", *content["again"]]
+        subprocess.run(command, cwd=content["folder"], env={**os.environ, "DIFAIR_LEAVING": "1"}, check=False)
+    if stopped == "SIGUSR2":
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{task}"
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
         if done.returncode:

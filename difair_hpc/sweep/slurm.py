@@ -55,7 +55,14 @@ class SlurmCluster:
     """Jobs go on when the command that submitted them ends."""
 
     def __init__(
-        self, root: Path, study: str, profile: Profile, execution: ExecutionSpec, *, command: Command | None = None
+        self,
+        root: Path,
+        study: str,
+        profile: Profile,
+        execution: ExecutionSpec,
+        *,
+        again: Sequence[str] | None = None,
+        command: Command | None = None,
     ) -> None:
         """Prepare to submit.
 
@@ -64,6 +71,7 @@ class SlurmCluster:
             study: Name of the study; its waves are kept in its folder.
             profile: Where jobs go and what they ask for.
             execution: How each run is executed.
+            again: Words of `difair` with which each job, as it ends, lets the study go on; None: it does not.
             command: Runs a SLURM command and returns what it printed; for tests of what stands before SLURM.
         """
         self._root = root.absolute()
@@ -71,6 +79,7 @@ class SlurmCluster:
         self._profile = profile
         self._execution = plain(execution)
         self._waves = self._root / "studies" / study / "waves"
+        self._again = None if again is None else list(again)
         self._command = command or run_command
         self._prefix = f"difair-{study}-{hashlib.sha256(str(self._root).encode()).hexdigest()[:6]}-"
         self._queue: list[QueuedJob] = []
@@ -87,7 +96,13 @@ class SlurmCluster:
         (self._root / "jobs").mkdir(exist_ok=True)
         number = 1 + max((int(path.stem) for path in self._waves.glob("????.json")), default=0)
         wave = self._waves / f"{number:04d}.json"
-        content = {"jobs": [list(job) for job in jobs], "execution": self._execution, "time": time.time()}
+        content = {
+            "jobs": [list(job) for job in jobs],
+            "execution": self._execution,
+            "time": time.time(),
+            "again": self._again,
+            "folder": str(Path.cwd()),
+        }
         assert write_once(wave, json.dumps(content)), "the holder of the study's lease alone makes waves"
         script = self._waves / f"{number:04d}.sbatch"
         write_atomically(script, self.script(wave, len(jobs)))
@@ -132,7 +147,7 @@ class SlurmCluster:
         if time.time() - self._asked >= self._profile.poll_seconds:
             self._queue = parse_queue(self._command(["squeue", "--me", "-h", "-r", "-t", "all", "-o", _FORMAT]))
             self._asked = time.time()
-        alive = [(job.name, job.task) for job in self._queue if job.state not in ENDED]
+        alive = {(job.name, job.task) for job in self._queue if job.state not in ENDED} - {_leaving()}
         found: list[Collection[str]] = []
         for path in sorted(self._waves.glob("????.json")):
             wave = read_json(path)
@@ -165,6 +180,13 @@ class SlurmCluster:
 
     def _seen(self, path: Path) -> bool:
         return any(job.name == self._prefix + path.stem for job in self._queue)
+
+
+def _leaving() -> tuple[str, int]:
+    """Return the job around this process, if it has executed its runs and only ticks the study before it ends."""
+    if "DIFAIR_LEAVING" not in os.environ:
+        return "", 0
+    return os.environ.get("SLURM_JOB_NAME", ""), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
 
 
 def parse_queue(text: str) -> list[QueuedJob]:

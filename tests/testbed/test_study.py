@@ -98,3 +98,13 @@ def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster
     waves = list((loud / "studies" / "mini" / "waves").glob("????.json"))
     submitted = [run for wave in waves for job in json.loads(wave.read_text())["jobs"] for run in job]
     assert len(submitted) == len(set(submitted)) == 3, "no run was submitted twice"
+
+
+def test_a_detached_study_reaches_its_report_without_a_command(bed: Cluster) -> None:
+    first = started(bed, "cluster=bed", "root=alone", "tracking_uri=none", "--detach")
+    out, _ = first.communicate(timeout=200)
+    assert first.returncode == 0, out
+    assert "jobs carry the study on" in out
+    report = bed.folder / "alone" / "studies" / "mini" / "report" / "report.md"
+    wait_for("the report", report.exists, seconds=400, seen=bed.describe)
+    assert len(results(bed.folder / "alone")) == 3
