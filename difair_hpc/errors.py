@@ -70,5 +70,9 @@ class DiskFull(Failure):
     """No space is left where the run folders are."""
 
 
+class ClusterUnreachable(Failure):
+    """SLURM does not answer, or takes no more jobs at the moment; later it may."""
+
+
 class RunFailed(Failure):
     """A run ended with an exception; its folder holds the traceback."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.cli.needs import require_data
 from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import Failure
+from difair_hpc.errors import ClusterUnreachable, Failure, InvalidValue, RunBusy
 from difair_hpc.files import usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.5
 _SHIP_SECONDS = 5.0
 _GRACE_SECONDS = 20.0
+_PATIENCE_SECONDS = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     parser.add_argument("name", help="a sweep file: digits, paper, tpe, or one of your own in ./sweeps")
+    once = parser.add_mutually_exclusive_group()
+    once.add_argument("--detach", action="store_true", help="submit the first wave and return; jobs carry the study on")
+    once.add_argument("--tick", action="store_true", help="look once, submit what is due, and return (for cron)")
     parser.add_argument("-n", "--dry-run", action="store_true", help="show the runs of each stage, and stop")
     parser.add_argument("words", nargs="*", metavar="key=value", help="cluster=local, protocol.epochs=5, stages.…")
 
@@ -47,12 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
     study = config.study(arguments.name, values)
     if arguments.dry_run:
         return _preview(study, where)
+    once = arguments.detach or arguments.tick
+    if once and profile.executor != "slurm":
+        raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
     usable_folder(where.root, key="root")
     folder = usable_folder(ledger(where.root, study.name).path, key="root")
     require_data(_benchmarks(study), where)
-    with Attempt(folder, {}, what="study") as lease, stop_on_signal() as flag:
-        seen = _drive(study, profile, where, flag)
+    with _lease(folder, patience=_PATIENCE_SECONDS if once else 0.0) as lease, stop_on_signal() as flag:
+        seen = _drive(study, profile, where, flag, again=_again(arguments) if once else None)
         lease.end("stopped" if flag else "finished")
+    if once and not _complete(study, seen):
+        console().print("jobs carry the study on: the last one writes the report; difair status shows where it stands")
+        return 0
     if flag:
         console().print(f"stopped by {flag.reason}; the same command continues, finished runs are not repeated")
         return 130
@@ -62,36 +72,68 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if lost else 0
 
 
-def _drive(study: StudySpec, profile: Profile, where: config.Settings, flag: StopFlag) -> "list[StageView]":
+def _lease(folder: Path, *, patience: float) -> Attempt:
+    """Claim the study; a tick waits for another to end, since that one may have looked too early to see all."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return Attempt(folder, {}, what="study")
+        except RunBusy:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)
+
+
+def _again(arguments: argparse.Namespace) -> list[str]:
+    """Return the words with which a job that ends ticks the study."""
+    return ["sweep", arguments.name, "--tick", *arguments.words]
+
+
+def _complete(study: StudySpec, seen: "Sequence[StageView]") -> bool:
+    return len(seen) == len(study.stages) and seen[-1].complete
+
+
+def _drive(
+    study: StudySpec, profile: Profile, where: config.Settings, flag: StopFlag, *, again: list[str] | None
+) -> "list[StageView]":
     from difair_hpc.cli.progress import StudyProgress
     from difair_hpc.cli.report import publish
     from difair_hpc.sweep.reconcile import Reconciler
 
-    cluster, limits = _local(profile, where)
+    if profile.executor == "slurm":
+        cluster, limits = _slurm(study, profile, where, again)
+    else:
+        cluster, limits = _local(profile, where)
     reconciler = Reconciler(study, root=where.root, build=config.build_run, cluster=cluster, limits=limits)
     screen = console()
     screen.print(f"study {study.name}: runs in {where.root / 'runs'}, {limits.parallel} at once")
     with _tracker(where, study.name) as tracker:
         with StudyProgress(screen, [stage.name for stage in study.stages]) as progress:
-            seen = _loop(reconciler, tracker, progress, flag)
-            if flag:
+            seen = _loop(reconciler, tracker, progress, flag, once=again is not None)
+            if flag and cluster.detached:
+                screen.print(f"{flag.reason}: jobs go on without this command")
+            elif flag:
                 screen.print(f"{flag.reason}: runs save and leave")
                 _leave(cluster)
             _ship(tracker, where.root, seen, progress.warn)
-        if not flag:
+        if _complete(study, seen):
             publish(where, study.name, tracker, screen)
     return seen
 
 
 def _loop(
-    reconciler: "Reconciler", tracker: "Tracker | None", progress: "StudyProgress", flag: StopFlag
+    reconciler: "Reconciler", tracker: "Tracker | None", progress: "StudyProgress", flag: StopFlag, *, once: bool
 ) -> "list[StageView]":
     """Tick until all stages are complete or somebody asks to stop."""
     shipped = time.monotonic()
+    seen: list[StageView] = []
     while True:
-        seen = reconciler.tick()
-        progress.show(seen)
-        if flag or (len(seen) == len(reconciler.study.stages) and seen[-1].complete):
+        try:
+            seen = reconciler.tick()
+            progress.show(seen)
+        except ClusterUnreachable as error:
+            progress.warn(f"{error} Jobs that run go on; trying again.")
+        if flag or once or _complete(reconciler.study, seen):
             return seen
         if time.monotonic() - shipped > _SHIP_SECONDS:
             _ship(tracker, reconciler.root, seen, progress.warn)
@@ -135,6 +177,28 @@ def _tracker(where: config.Settings, study: str) -> "Iterator[Tracker | None]":
     finally:
         if not tracker.study_finished:
             tracker.close_parents(live=False)
+
+
+def _slurm(
+    study: StudySpec, profile: Profile, where: config.Settings, again: list[str] | None
+) -> "tuple[Cluster, Limits]":
+    """Turn a profile into a SLURM cluster and limits."""
+    from difair_hpc.runs.spec import ExecutionSpec
+    from difair_hpc.sweep.slurm import SlurmCluster
+
+    execution = ExecutionSpec(
+        data_root=str(where.data_root),
+        device=profile.device,
+        threads=profile.threads or 4,
+        checkpoint_epochs=profile.checkpoint_epochs,
+        checkpoint_seconds=profile.checkpoint_seconds,
+    )
+    limits = Limits(
+        parallel=profile.parallel or 32,
+        failures_allowed=profile.failures_allowed,
+        runs_per_job=profile.runs_per_job or 1,
+    )
+    return SlurmCluster(where.root, study.name, profile, execution, again=again), limits
 
 
 def _local(profile: Profile, where: config.Settings) -> "tuple[Cluster, Limits]":

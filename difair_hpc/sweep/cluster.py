@@ -20,8 +20,11 @@ _FOREVER_MIN = 60 * 24 * 365
 class Cluster(Protocol):
     """Takes runs by their signature and says which of them have a job."""
 
-    def submit(self, signatures: Sequence[str]) -> None:
-        """Start a job that executes the runs one after another, passing over those that another job has begun."""
+    detached: bool
+    """Whether jobs are to go on when the command that submitted them is stopped."""
+
+    def submit(self, jobs: Sequence[Sequence[str]]) -> None:
+        """Start jobs; each executes its runs one after another, passing over those that another job has begun."""
 
     def jobs(self) -> Collection[Collection[str]]:
         """Return for each job that has not ended the signatures of its runs."""
@@ -35,6 +38,8 @@ class Cluster(Protocol):
 
 class LocalCluster:
     """Processes on this machine, by submitit's local executor; they outlive the process that started them."""
+
+    detached = False
 
     def __init__(self, root: Path, execution: ExecutionSpec, *, gpus: int = 0) -> None:
         """Prepare to start jobs.
@@ -52,8 +57,12 @@ class LocalCluster:
         self._jobs: list[_LocalJob] = []
         self._executor = submitit.LocalExecutor(self._root / "jobs")
 
-    def submit(self, signatures: Sequence[str]) -> None:
-        """Start a process for the runs; Ctrl-C in the terminal reaches it, not submitit's controller."""
+    def submit(self, jobs: Sequence[Sequence[str]]) -> None:
+        """Start a process for each job; Ctrl-C in the terminal reaches it, not submitit's controller."""
+        for signatures in jobs:
+            self._start(signatures)
+
+    def _start(self, signatures: Sequence[str]) -> None:
         gpu = min(set(range(max(self._gpus, 1))) - {live.gpu for live in self._live()}, default=0)
         self._executor.update_parameters(
             timeout_min=_FOREVER_MIN,
@@ -87,16 +96,18 @@ class LocalCluster:
 class MemoryCluster:
     """A cluster without processes: a submitted run is executed by a callable when `work` is called."""
 
+    detached = False
+
     def __init__(self, execute: Callable[[str], object]) -> None:
         """Keep what executes a run, given its signature."""
         self._execute = execute
         self._waiting: list[tuple[str, ...]] = []
         self.submitted: list[tuple[str, ...]] = []
 
-    def submit(self, signatures: Sequence[str]) -> None:
-        """Queue a job."""
-        self._waiting.append(tuple(signatures))
-        self.submitted.append(tuple(signatures))
+    def submit(self, jobs: Sequence[Sequence[str]]) -> None:
+        """Queue jobs."""
+        self._waiting += [tuple(signatures) for signatures in jobs]
+        self.submitted += [tuple(signatures) for signatures in jobs]
 
     def jobs(self) -> Collection[Collection[str]]:
         """Return the runs of each queued job."""
@@ -119,7 +130,7 @@ class MemoryCluster:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _LocalJob:
-    job: "submitit.Job[None]"
+    job: "submitit.Job[str]"
     signatures: tuple[str, ...]
     gpu: int
 

@@ -100,8 +100,10 @@ class Reconciler:
         views_ = self._views(stage, book, axes, trials)
         actions = plan(views_, to_propose=planned - len(trials), jobs=jobs, limits=self._limits)
         for action in actions:
-            if submit or action.kind in ("tell", "give_up"):
+            if action.kind in ("tell", "give_up") or (submit and action.kind == "propose"):
                 self._carry_out(action, stage, book, axes)
+        if submit:
+            self._submit([action for action in actions if action.kind == "submit"], stage, trials)
         complete = len(trials) >= planned and all(finished(view, self._limits) for view in views_)
         choice = None
         if complete and stage.search != "final":
@@ -152,21 +154,25 @@ class Reconciler:
 
     def _carry_out(self, action: Action, stage: StageSpec, book: str, axes: Sequence[Axis]) -> None:
         search = self._search(stage, book, axes)
-        if action.kind == "submit":
-            signatures = (action.signature, *action.more)
-            by_signature = {trial.signature: trial for trial in self.ledger.trials(book)}
-            for signature in signatures:
-                spec = self._build(stage.base, by_signature[signature].parameters)
-                run_folder(self.root, signature).create(spec)
-            self._count_unbegun(action.signature)
-            self._cluster.submit(signatures)
-        elif action.kind == "propose":
+        if action.kind == "propose":
             assert search is not None, "only a sampler proposes one by one"
             self._record(stage, book, *search.propose())
         elif search is not None:
             result = run_folder(self.root, action.signature).result()
             evaluation = None if result is None else result["evaluation"]
             search.tell(action.trial, evaluation, signature=action.signature)
+
+    def _submit(self, actions: Sequence[Action], stage: StageSpec, trials: Sequence[Trial]) -> None:
+        """Submit all jobs of a tick at once: one wave, one array."""
+        by_signature = {trial.signature: trial for trial in trials}
+        jobs = [(action.signature, *action.more) for action in actions]
+        for signature in {signature for job in jobs for signature in job}:
+            spec = self._build(stage.base, by_signature[signature].parameters)
+            run_folder(self.root, signature).create(spec)
+        for action in actions:
+            self._count_unbegun(action.signature)
+        if jobs:
+            self._cluster.submit(jobs)
 
     def _count_unbegun(self, signature: str) -> None:
         """Give up on a run whose jobs end one after another before they begin it."""

@@ -149,17 +149,34 @@ def _chosen_keys(stage: StageSpec) -> tuple[str, ...]:
     return (stage.choose.of,) if stage.choose.of else tuple(axis.key for axis in stage.space)
 
 
+BREAKING = {
+    "array": "nothing: the engine makes the arrays (parallel says how many jobs run at once)",
+    "job-name": "nothing: jobs are found again by their name",
+    "output": "nothing: logs go to jobs/ under the output root",
+    "error": "nothing: logs go to jobs/ under the output root",
+    "signal": "nothing: notice_seconds says when SLURM warns a run",
+    "wait": "nothing: the engine never waits for sbatch",
+    "parsable": "nothing: the engine reads what sbatch prints",
+    "open-mode": "nothing: logs of a requeued job are appended",
+    "requeue": "nothing: jobs are always requeued",
+    "no-requeue": "nothing: jobs are always requeued",
+    "ntasks": "nothing: a run is one task",
+    "nodes": "nothing: a run uses one node",
+}
+"""Options of sbatch that a profile may not set, and what is possible instead."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
     """Where and how many runs execute at once: one file of slurm/."""
 
     name: str
-    executor: Literal["local"] = "local"
-    """local: processes on this machine."""
+    executor: Literal["local", "slurm"] = "local"
+    """local: processes on this machine; slurm: jobs."""
     parallel: int | None = None
-    """Runs at once; None: one per GPU, or without a GPU one per CPU, at most 4."""
+    """Jobs at once; None: locally one per GPU, or without a GPU one per CPU, at most 4; 32 on SLURM."""
     threads: int | None = None
-    """CPU threads of each run; None: the CPUs of this machine shared equally."""
+    """CPU threads of each run; None: the CPUs of this machine shared equally, 4 on SLURM."""
     device: str = "auto"
     """auto, cpu or cuda."""
     checkpoint_epochs: int = 10
@@ -167,6 +184,25 @@ class Profile:
     """A run saves at least this often."""
     runs_per_job: int | None = None
     """Runs that one process executes one after another, which saves its start; None: all that wait for one."""
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    gres: str | None = None
+    """GPU of a job, such as gpu:v100:1."""
+    constraint: str | None = None
+    """Features of the node, such as v100|rtx6000."""
+    minutes: int = 240
+    """Time limit of a job; a run that needs longer goes on in another one."""
+    mem_gb: float | None = None
+    """Memory of a job; None: the site's default."""
+    notice_seconds: int = 120
+    """SLURM sends SIGUSR2 this long before the time limit; the run saves and leaves."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell before the run, such as module load cuda."""
+    sbatch: Mapping[str, Any] = field(default_factory=dict)
+    """Any other option of sbatch; those that would break the engine are refused by name."""
+    poll_seconds: float = 60.0
+    """Seconds between two squeue calls."""
     failures_allowed: int = 2
     """Times that a run which failed with an exception or died is started again."""
 
@@ -178,3 +214,8 @@ class Profile:
                 raise InvalidValue(f"cluster.{key}", value, "null or a whole number of at least 1")
         if self.failures_allowed < 0:
             raise InvalidValue("cluster.failures_allowed", self.failures_allowed, "0 or more")
+        if self.minutes < 1 or self.notice_seconds < 1:
+            raise InvalidValue("cluster.minutes", self.minutes, "at least 1, and notice_seconds too")
+        for option in self.sbatch:
+            if option.replace("_", "-") in BREAKING:
+                raise InvalidValue(f"cluster.sbatch.{option}", self.sbatch[option], BREAKING[option.replace("_", "-")])

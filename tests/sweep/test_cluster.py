@@ -62,15 +62,14 @@ class TestCluster:
         signature = created(bench.root)
         assert list(bench.cluster.jobs()) == []
         assert bench.cluster.last_words(signature) == ""
-        bench.cluster.submit([signature])
+        bench.cluster.submit([[signature]])
         assert [list(job) for job in bench.cluster.jobs()] == [[signature]]
         bench.work()
         assert run_folder(bench.root, signature).state().status == "done"
 
     def test_jobs_that_list_the_same_runs_execute_each_once(self, bench: Bench) -> None:
         runs = [created(bench.root, seed=seed) for seed in range(3)]
-        bench.cluster.submit(runs)
-        bench.cluster.submit([*runs[1:], runs[0]])
+        bench.cluster.submit([runs, [*runs[1:], runs[0]]])
         bench.work()
         states = [run_folder(bench.root, signature).state() for signature in runs]
         assert [(state.status, state.attempts) for state in states] == [("done", 1)] * 3
@@ -78,7 +77,7 @@ class TestCluster:
     def test_jobs_that_are_stopped_leave_without_a_result(self, bench: Bench) -> None:
         signature = created(bench.root, **{"protocol.epochs": 500})
         folder = run_folder(bench.root, signature)
-        bench.cluster.submit([signature])
+        bench.cluster.submit([[signature]])
         if isinstance(bench.cluster, LocalCluster):
             until(lambda: folder.state().step)
         bench.cluster.stop()
@@ -92,7 +91,7 @@ class TestCluster:
 @pytest.mark.slow
 def test_the_last_words_of_a_job_that_could_not_begin(tmp_path: Path) -> None:
     cluster = LocalCluster(tmp_path, EXECUTION)
-    cluster.submit(["000000000000"])
+    cluster.submit([["000000000000"]])
     until(lambda: not cluster.jobs())
     assert "there is no run 000000000000" in cluster.last_words("000000000000")
 
@@ -102,7 +101,7 @@ import sys, time
 from pathlib import Path
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.cluster import LocalCluster
-LocalCluster(Path(sys.argv[1]), ExecutionSpec(device="cpu", threads=1)).submit([sys.argv[2]])
+LocalCluster(Path(sys.argv[1]), ExecutionSpec(device="cpu", threads=1)).submit([[sys.argv[2]]])
 print("submitted", flush=True)
 time.sleep(600)
 """
