@@ -11,7 +11,7 @@ import pytest
 
 from tests.testbed.cluster import CONF, Cluster, wait_for
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SWEEP = """
 study: mini
@@ -83,7 +83,7 @@ def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster
         epochs = [json.loads(path.read_text()).get("epoch", 0) for path in loud.glob("runs/*/attempts/*.beat.json")]
         return max(epochs, default=0) >= 2
 
-    wait_for("training on nodes", begun, seconds=120, seen=bed.describe)
+    wait_for("training on nodes", begun, seconds=300, seen=bed.describe)
     for job in running_jobs(bed):
         bed.ask("scontrol", "requeue", job)
     attached.kill()
@@ -106,5 +106,5 @@ def test_a_detached_study_reaches_its_report_without_a_command(bed: Cluster) -> 
     assert first.returncode == 0, out
     assert "jobs carry the study on" in out
     report = bed.folder / "alone" / "studies" / "mini" / "report" / "report.md"
-    wait_for("the report", report.exists, seconds=400, seen=bed.describe)
+    wait_for("the report", report.exists, seconds=700, seen=bed.describe)
     assert len(results(bed.folder / "alone")) == 3
