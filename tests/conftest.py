@@ -17,6 +17,7 @@ NEEDS = {"realdata": "DIFAIR_DATA", "slurm": "DIFAIR_TEST_SLURM"}
 """Marker -> environment variable without which its tests are skipped; real jobs are only submitted when asked for."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs something that this machine does not offer."""
     for item in items:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,29 @@ checkpoint_epochs: 1
 """
 
 
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(bed: Cluster) -> Iterator[Start]:
+    """Start `difair sweep mini` in the test's folder; what still runs at the end of the test is ended."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "SLURM_CONF": CONF, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "difair_hpc", "sweep", "mini", *words]
+        process = subprocess.Popen(
+            command, cwd=bed.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture
 def bed(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(folder=tmp_path, name="difair-test")
@@ -54,14 +77,6 @@ def bed(tmp_path: Path) -> Iterator[Cluster]:
     wait_for("no job left", lambda: not cluster.ask("squeue", "-h"), seconds=60, seen=cluster.describe)
 
 
-def started(bed: Cluster, *words: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "SLURM_CONF": CONF, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "difair_hpc", "sweep", "mini", *words]
-    return subprocess.Popen(
-        command, cwd=bed.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
 def results(root: Path) -> dict[str, tuple[str, object]]:
     found = [json.loads(path.read_text()) for path in sorted(root.glob("runs/*/result.json"))]
     return {result["signature"]: (result["weights_sha256"], result["evaluation"]) for result in found}
@@ -71,12 +86,12 @@ def running_jobs(bed: Cluster) -> list[str]:
     return bed.ask("squeue", "-h", "-r", "-t", "running", "-o", "%i").split()
 
 
-def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster) -> None:
-    local = started(bed, "root=quiet", "tracking_uri=none")
+def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster, start: Start) -> None:
+    local = start("root=quiet", "tracking_uri=none")
     out, _ = local.communicate(timeout=400)
     assert local.returncode == 0, out
 
-    attached = started(bed, "cluster=bed", "root=loud", "tracking_uri=none")
+    attached = start("cluster=bed", "root=loud", "tracking_uri=none")
     loud = bed.folder / "loud"
 
     def begun() -> bool:
@@ -89,7 +104,7 @@ def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster
     attached.kill()
     attached.communicate()
 
-    again = started(bed, "cluster=bed", "root=loud", "tracking_uri=none")
+    again = start("cluster=bed", "root=loud", "tracking_uri=none")
     out, _ = again.communicate(timeout=600)
     assert again.returncode == 0, out
     assert results(loud) == results(bed.folder / "quiet")
@@ -100,8 +115,8 @@ def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster
     assert len(submitted) == len(set(submitted)) == 3, "no run was submitted twice"
 
 
-def test_a_detached_study_reaches_its_report_without_a_command(bed: Cluster) -> None:
-    first = started(bed, "cluster=bed", "root=alone", "tracking_uri=none", "--detach")
+def test_a_detached_study_reaches_its_report_without_a_command(bed: Cluster, start: Start) -> None:
+    first = start("cluster=bed", "root=alone", "tracking_uri=none", "--detach")
     out, _ = first.communicate(timeout=200)
     assert first.returncode == 0, out
     assert "jobs carry the study on" in out
