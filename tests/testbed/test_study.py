@@ -62,7 +62,9 @@ def start(bed: Cluster) -> Iterator[Start]:
     yield begin
     for process in processes:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @pytest.fixture
@@ -83,7 +85,8 @@ def results(root: Path) -> dict[str, tuple[str, object]]:
 
 
 def running_jobs(bed: Cluster) -> list[str]:
-    return bed.ask("squeue", "-h", "-r", "-t", "running", "-o", "%i").split()
+    lines = bed.ask("squeue", "-h", "-r", "-t", "running", "-o", "%j %i").splitlines()
+    return [line.split()[1] for line in lines if line.startswith("difair-mini-")]
 
 
 def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster, start: Start) -> None:
@@ -100,7 +103,7 @@ def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster
 
     wait_for("training on nodes", begun, seconds=300, seen=bed.describe)
     for job in running_jobs(bed):
-        bed.ask("scontrol", "requeue", job)
+        bed.ask("scontrol", "requeue", job, check=False)  # one that has just ended cannot be sent back
     attached.kill()
     attached.communicate()
 
