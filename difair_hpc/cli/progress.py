@@ -114,7 +114,7 @@ class StudyProgress:
         share = f" +{state.step}/{state.steps}" if state.step else ""
         accuracy = "–" if state.accuracy is None else f"{state.accuracy:.4f}"
         heard = "–" if state.heard is None else duration(max(0.0, time.time() - state.heard))
-        return [state.signature, label, f"{state.epoch}{share} of {self._clock.epochs(view)}", accuracy, heard]
+        return [state.signature, label, f"{state.epoch}{share} of {view.epochs}", accuracy, heard]
 
     def _headline(self, view: StageView) -> str:
         counts = Counter(state.status for state in view.states.values())
@@ -151,10 +151,6 @@ class _Clock:
         if done <= 0:
             return None
         return (time.monotonic() - self._began) * (view.planned - self._share(view)) / done
-
-    def epochs(self, view: StageView) -> int:
-        """Return the epochs of a run of the stage."""
-        return view.epochs
 
     def _share(self, view: StageView) -> float:
         """Return the stage's finished runs, running ones in part."""
