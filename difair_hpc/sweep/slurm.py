@@ -9,17 +9,17 @@ import hashlib
 import json
 import os
 import shlex
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.errors import ClusterUnreachable, Failure
+from difair_hpc.errors import Failure
 from difair_hpc.files import read_json, write_atomically, write_once
 from difair_hpc.runs.spec import ExecutionSpec, plain
+from difair_hpc.sweep.commands import Command, run_command
 from difair_hpc.sweep.spec import Profile
 
 ENDED = {
@@ -30,11 +30,7 @@ ENDED = {
 SETTLING_SECONDS = 90.0
 """Time that an accepted job may take to show in the queue when nobody knows whether sbatch succeeded."""
 
-_LATER = ("Unable to contact", "timed out", "Connection refused", "SubmitJob", "temporarily", "slurm_persist_conn")
-"""Parts of messages that say: not now. A limit on submitted jobs is one of them, back-pressure and no mistake."""
-
 _FORMAT = "%j|%K|%T|%r|%N"
-Command = Callable[[Sequence[str]], str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,33 +194,3 @@ def parse_queue(text: str) -> list[QueuedJob]:
             QueuedJob(name=name, task=int(task) if task.isdigit() else 0, state=state, reason=reason, node=node)
         )
     return jobs
-
-
-def run_command(words: Sequence[str]) -> str:
-    """Run a SLURM command and return what it printed.
-
-    Raises:
-        Failure: it is not there, or failed; its message is passed on.
-        ClusterUnreachable: it may succeed later.
-    """
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60, env=_environment())
-    except FileNotFoundError as error:
-        message = f"{words[0]} is not on this machine: submit from a login node, or use cluster=local."
-        raise Failure(message) from error
-    except subprocess.TimeoutExpired as error:
-        raise ClusterUnreachable(f"{words[0]} did not answer within {error.timeout:.0f} s.") from error
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip() or f"exit code {error.returncode}"
-        kind = ClusterUnreachable if any(word in reason for word in _LATER) else Failure
-        raise kind(f"{words[0]} failed: {reason}") from error
-    return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Leave out what a job around this command would pass on to the jobs that it submits."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SLURM_", "SBATCH_")) or name == "SLURM_CONF"
-    }

@@ -9,7 +9,8 @@ import pytest
 from difair_hpc.config import profile
 from difair_hpc.errors import ClusterUnreachable, Failure, InvalidValue
 from difair_hpc.runs.spec import ExecutionSpec
-from difair_hpc.sweep.slurm import QueuedJob, SlurmCluster, parse_queue, run_command
+from difair_hpc.sweep.commands import run_command
+from difair_hpc.sweep.slurm import QueuedJob, SlurmCluster, parse_queue
 from difair_hpc.sweep.spec import Profile
 
 
