@@ -74,5 +74,13 @@ class ClusterUnreachable(Failure):
     """SLURM does not answer, or takes no more jobs at the moment; later it may."""
 
 
+class LimitReached(ClusterUnreachable):
+    """The site lets this user have no more jobs at the moment; none came of what was submitted."""
+
+
+class JobRefused(Failure):
+    """SLURM said that it will never take such a job."""
+
+
 class RunFailed(Failure):
     """A run ended with an exception; its folder holds the traceback."""

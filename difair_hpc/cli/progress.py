@@ -79,6 +79,8 @@ class StudyProgress:
         self._clock.update(seen)
         for view in seen:
             self._announce(view)
+            if view.halted:
+                self.warn(f"nothing more is submitted: {view.halted}")
         if self._live is not None:
             self._live.update(self._picture(seen))
         elif time.monotonic() - self._last_line > _LINE_SECONDS:
@@ -119,10 +121,13 @@ class StudyProgress:
     def _headline(self, view: StageView) -> str:
         counts = Counter(state.status for state in view.states.values())
         done = counts["done"]
-        left = max(view.planned - done - counts["running"] - view.starting, 0)
+        waiting = [job for job in view.jobs if not job.held]
+        starting = max(0, len(waiting) - counts["running"])
+        left = max(view.planned - done - counts["running"] - starting, 0)
         position = f"stage {self._stages.index(view.stage.name) + 1} of {len(self._stages)}"
         parts = [f"{view.stage.name} ({position}): {done} done, {counts['running']} running, {left} left"]
-        parts += [f"{view.starting} starting"] if view.starting else []
+        parts += [f"{starting} starting"] if starting else []
+        parts += [f"{held} held"] if (held := sum(bool(state.hold) for state in view.states.values())) else []
         parts += [f"{counts[bad]} {bad}" for bad in ("failed", "dead") if counts[bad]]
         best = max((state.accuracy for state in view.states.values() if state.accuracy is not None), default=None)
         if best is not None:

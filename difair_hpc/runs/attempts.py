@@ -1,7 +1,8 @@
 """Attempts at a run: who executes it, since when, and whether that process still lives.
 
 `attempts/0002.json` is made once and says who; `0002.beat.json` is replaced while it works; `0002.end.json` says how it
-ended. The highest number is the one that counts: an attempt that sees a higher one writes nothing more.
+ended in its own words; `0002.kind.json` is the engine's verdict, which knows SLURM's words too. The highest number is
+the one that counts: an attempt that sees a higher one writes nothing more.
 """
 
 import json
@@ -11,13 +12,14 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from difair_hpc.errors import DifairError, RunBusy
 from difair_hpc.files import read_json, write_atomically, write_once
+from difair_hpc.runs.place import Place
 
 _log = logging.getLogger(__name__)
 
@@ -35,21 +37,39 @@ class AttemptView:
 
     number: int
     record: Mapping[str, Any]
-    """host, process, pid, pid_started, started, and what the attempt runs on."""
+    """host, machine, pid, pid_started, started, place, and what the attempt runs on."""
     beat: Mapping[str, Any]
     """time, epoch, step, steps of the last heartbeat; empty before the first."""
     end: Mapping[str, Any] | None
-    """reason, time, message, trace; None while it works, or if it died without a word."""
+    """reason, time, signal, message, trace, position; None while it works, or if it died without a word."""
+    kind: str = ""
+    """The typed reason of its end, once the engine has looked at it: one of sweep/ends.py."""
 
     @property
     def alive(self) -> bool:
         """Whether its process still works on the run, as far as this machine can tell."""
         if self.end is not None:
             return False
-        if self.record.get("machine") == _machine():
+        if self.here:
             return _started(int(self.record["pid"])) == self.record.get("pid_started")
         heard = max(float(self.record.get("started", 0.0)), float(self.beat.get("time", 0.0)))
         return time.time() - heard < SILENCE_LIMIT
+
+    @property
+    def here(self) -> bool:
+        """Whether it runs or ran on this boot of this machine."""
+        return bool(self.record.get("machine") == _machine())
+
+    @property
+    def place(self) -> Place:
+        """Where it ran."""
+        return Place(**self.record.get("place", {}))
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Finished epochs and steps as last heard."""
+        last = self.end or self.beat
+        return int(last.get("epoch", 0)), int(last.get("step", 0))
 
     @property
     def seconds(self) -> float:
@@ -72,13 +92,39 @@ def view(folder: Path, number: int) -> AttemptView:
         record=read_json(base / f"{number:04d}.json") or {},
         beat=read_json(base / f"{number:04d}.beat.json") or {},
         end=read_json(base / f"{number:04d}.end.json"),
+        kind=(read_json(base / f"{number:04d}.kind.json") or {}).get("kind", ""),
     )
+
+
+def set_kind(folder: Path, number: int, kind: str, evidence: str) -> None:
+    """Put on record why an attempt ended, and how that is known; the first verdict stands."""
+    content = json.dumps({"kind": kind, "evidence": evidence})
+    write_once(folder / "attempts" / f"{number:04d}.kind.json", content)
 
 
 def newest(folder: Path) -> AttemptView | None:
     """Return the attempt that counts, or None if there was none yet."""
     numbers = _numbers(folder)
     return view(folder, numbers[-1]) if numbers else None
+
+
+def falls_silent(folder: Path, *, give_up: Callable[[], bool] = lambda: False) -> bool:
+    """Wait until the holder of a claim on another machine beats, or is known to be lost with its machine.
+
+    Returns:
+        Whether it is lost. Of a holder on this machine the process table tells; nothing is waited for.
+    """
+    first = newest(folder)
+    if first is None or first.here or first.end is not None:
+        return first is not None and not first.alive
+    while not give_up():
+        last = view(folder, first.number)
+        if last.end is not None or last.beat != first.beat or _numbers(folder)[-1] != first.number:
+            return False
+        if not last.alive:
+            return True
+        time.sleep(1.0)
+    return False
 
 
 class Attempt:
@@ -98,7 +144,7 @@ class Attempt:
         self.folder = folder
         (folder / "attempts").mkdir(exist_ok=True)
         last = newest(folder)
-        if last is not None and last.alive:
+        if last is not None and last.alive and not _restarted(last, facts):
             raise _busy(folder, last, what)
         self.number = 1 if last is None else last.number + 1
         self._position: dict[str, Any] = {"epoch": 0, "step": 0, "steps": 0}
@@ -137,9 +183,10 @@ class Attempt:
         """Note position and newest closed-set accuracy; they are written with the next heartbeat."""
         self._position = {"epoch": epoch, "step": step, "steps": steps, "accuracy": accuracy}
 
-    def end(self, reason: Reason, *, message: str = "", trace: str = "") -> None:
-        """Write how the attempt ended; the first word stands."""
-        content = {"reason": reason, "time": time.time(), "message": message, "trace": trace, **self._position}
+    def end(self, reason: Reason, *, signal: str = "", message: str = "", trace: str = "") -> None:
+        """Write how the attempt ended (`signal`: what stopped it); the first word stands."""
+        words = {"signal": signal, "message": message, "trace": trace}
+        content = {"reason": reason, "time": time.time(), **words, **self._position}
         write_once(self._file(".end.json"), json.dumps(content, indent=1))
 
     def _file(self, suffix: str) -> Path:
@@ -166,6 +213,12 @@ def _numbers(folder: Path) -> list[int]:
     except FileNotFoundError:
         return []
     return sorted(int(match[1]) for name in names if (match := _RECORD.fullmatch(name)))
+
+
+def _restarted(last: AttemptView, facts: Mapping[str, Any]) -> bool:
+    """Whether SLURM has started the job of a live attempt again: then it has given up on that attempt's node."""
+    old, new = last.place, Place(**facts.get("place", {}))
+    return bool(new.job) and new.job == old.job and new.restart > old.restart
 
 
 def _busy(folder: Path, other: AttemptView, what: str) -> RunBusy:

@@ -1,14 +1,13 @@
 """What a result was made on: hardware, versions and code, recorded with every attempt."""
 
-import functools
-import os
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from difair_hpc.runs.code import git_commit
 
 _PACKAGES = ("difair-hpc", "torch", "torchvision", "numpy", "scikit-learn")
 
@@ -26,24 +25,6 @@ def versions() -> dict[str, str]:
         **{name: version(name) for name in _PACKAGES},
         "commit": git_commit(),
     }
-
-
-@functools.cache
-def git_commit() -> str:
-    """Return the commit of the package's checkout, with + for uncommitted changes, or 'none' outside a checkout."""
-    folder = Path(__file__).parents[2]
-    if not (folder / ".git").exists():
-        return "none"
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(folder), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD")[:12] + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "none"
 
 
 def _cpu_name() -> str:

@@ -10,6 +10,7 @@ from difair_hpc.errors import DataDamaged, NewerSchema, UserError
 from difair_hpc.files import read_json, usable_folder, write_once
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import newest
+from difair_hpc.runs.marks import Hold, read_mark
 from difair_hpc.runs.spec import SCHEMA, RunSpec, run_spec_from_file
 
 Status = Literal["new", "running", "stopped", "failed", "dead", "done"]
@@ -32,6 +33,11 @@ class RunState:
     attempts: int = 0
     message: str = ""
     """The error of a failed attempt."""
+    hold: Hold = ""
+    """Whether a user holds the run back."""
+    node: str = ""
+    job: str = ""
+    """Where the newest attempt runs or ran."""
     started: float | None = None
     """Start of the newest attempt, seconds since 1970."""
     heard: float | None = None
@@ -42,7 +48,7 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Access to one run folder; nothing is written but by `create` and those who hold an attempt."""
+    """Access to one run folder; nothing is written but by `create`, those who hold an attempt, and marks."""
 
     path: Path
 
@@ -110,8 +116,9 @@ class RunFolder:
                 result=result,
             )
         last = newest(self.path)
+        hold = read_mark(self.path).hold
         if last is None:
-            return RunState(signature=self.signature, status="new")
+            return RunState(signature=self.signature, status="new", hold=hold)
         position = last.end or last.beat
         return RunState(
             signature=self.signature,
@@ -122,6 +129,9 @@ class RunFolder:
             accuracy=position.get("accuracy"),
             attempts=last.number,
             message=str((last.end or {}).get("message", "")),
+            hold=hold,
+            node=last.place.node,
+            job=last.place.job,
             started=last.record.get("started"),
             heard=last.beat.get("time"),
         )

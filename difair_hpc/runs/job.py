@@ -1,63 +1,74 @@
 """What a job executes: runs one after another, in a process of its own.
 
 SLURM's jobs come in by `python -m difair_hpc.runs.job ROOT WAVE`: the wave's file lists the runs of each array task.
+Several such processes may share a job (runs_per_gpu): they list the same runs, and whichever comes first claims one.
 """
 
 import json
 import os
-import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from difair_hpc.errors import DifairError, RunBusy
-from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.attempts import falls_silent, newest
+from difair_hpc.runs.folder import RunFolder, run_folder
+from difair_hpc.runs.place import AGAIN, here
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import ExecutionSpec, build
-from difair_hpc.runs.stop import stop_on_signal
+from difair_hpc.runs.stop import TIME, stop_on_signal
 
 
-def run_job(root: str, signatures: Sequence[str], execution: Mapping[str, Any]) -> str:
+def run_job(root: str, signatures: Sequence[str], execution: Mapping[str, Any], *, minutes: float | None = None) -> str:
     """Execute runs until the last one or a stop; their folders say how they left.
 
     Args:
         root: Output root.
-        signatures: Created runs. One that another process works on, or has finished, is passed over.
+        signatures: Created runs. One that another process works on, that is finished or held back is passed over.
         execution: Fields of `ExecutionSpec`, as plain values.
+        minutes: Time limit of the job around this process.
 
     Returns:
-        The name of the signal that stopped the job, or nothing.
+        The name of the signal that stopped the job, `stop.TIME` if it left before its limit, or nothing.
     """
-    spec = build(ExecutionSpec, execution, key="execution")
+    spec, began = build(ExecutionSpec, execution, key="execution"), time.time()
     with stop_on_signal() as flag:
-        for signature in signatures:
-            if flag:
-                break
+
+        def passes(folder: RunFolder) -> bool:
+            """Execute a run, or find that nothing is to be done; False: another process holds it."""
+            if flag or folder.state().hold:
+                return True
+            place = here(Path(root), minutes=minutes, since=began)
             try:
-                execute(run_folder(Path(root), signature), spec, Events(should_stop=flag.__bool__))
+                execute(folder, spec, Events(should_stop=lambda: flag.reason), place)
             except RunBusy:
-                continue
+                return False
             except DifairError as error:
                 sys.stderr.write(f"{error}\n")
+            last = newest(folder.path)
+            if last is not None and last.end is not None and last.end["signal"] == TIME:
+                flag.reason = TIME
+            return True
+
+        busy = [folder for folder in (run_folder(Path(root), name) for name in signatures) if not passes(folder)]
+        for folder in busy:
+            if folder.result() is None and falls_silent(folder.path, give_up=flag.__bool__):
+                passes(folder)
     return flag.reason
 
 
-def main() -> None:
-    """Execute the runs of this task of a wave; before the time limit, ask SLURM for another turn."""
+def main() -> int:
+    """Execute the runs of this task of a wave; exit with `AGAIN` when its time is up."""
     root, wave = sys.argv[1:]
     content = json.loads(Path(wave).read_text("utf-8"))
-    task = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    stopped = run_job(root, content["jobs"][task], content["execution"])
-    if not stopped and content["again"] is not None:
-        command = [sys.executable, "-m", "difair_hpc", *content["again"]]
-        subprocess.run(command, cwd=content["folder"], env={**os.environ, "DIFAIR_LEAVING": "1"}, check=False)
-    if stopped == "SIGUSR2":
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{task}"
-        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.stderr.write(f"not requeued ({done.stderr.strip()}); the next tick submits what is left\n")
+    signatures = content["jobs"][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
+    lane = int(os.environ.get("SLURM_PROCID", "0"))
+    signatures = [*signatures[lane:], *signatures[:lane]]
+    stopped = run_job(root, signatures, content["execution"], minutes=content["minutes"])
+    return AGAIN if stopped in ("SIGUSR2", TIME) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,9 @@ from difair_hpc.osr.methods import make_method
 from difair_hpc.runs import facts, spool
 from difair_hpc.runs.attempts import Attempt, Reason, views
 from difair_hpc.runs.folder import RunFolder
+from difair_hpc.runs.place import Place
 from difair_hpc.runs.spec import SCHEMA, ExecutionSpec, RunSpec
+from difair_hpc.runs.stop import StopWatch
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import Ending, Point, Task, TrainState, fit, new_state
 
@@ -34,18 +36,19 @@ class Events:
     """What the process around a run wants to be asked and told."""
 
     should_stop: Callable[[], object] = lambda: False
-    """Asked between batches; something true makes the run save and leave."""
+    """Asked between batches; something true makes the run save and leave, and text goes on record as the reason."""
     on_epoch: Callable[[TrainState], None] = lambda _: None
     """Told after every epoch."""
 
 
-def execute(folder: RunFolder, execution: ExecutionSpec, events: Events) -> Outcome:
+def execute(folder: RunFolder, execution: ExecutionSpec, events: Events, place: Place | None = None) -> Outcome:
     """Run from the newest valid checkpoint to the end, a stop, or an error.
 
     Args:
         folder: A created run folder.
         execution: Device, threads, data root and how often to save.
         events: When to stop, and who wants to know of progress.
+        place: The job around this process; a run leaves by itself before the job's time is up.
 
     Raises:
         RunBusy: another live process works on it.
@@ -57,10 +60,12 @@ def execute(folder: RunFolder, execution: ExecutionSpec, events: Events) -> Outc
     folder.spec()
     device = _device(execution)
     _repeatable(execution)
-    about = {"hardware": facts.hardware(device), "versions": facts.versions()}
+    place = place or Place()
+    about = {"place": asdict(place), "hardware": facts.hardware(device), "versions": facts.versions()}
     with Attempt(folder.path, about) as attempt:
+        watch = StopWatch(folder.path, events.should_stop, ends=place.ends)
         try:
-            outcome = _Session.begin(folder, execution, attempt, events).run()
+            outcome = _Session.begin(folder, execution, attempt, events, watch).run()
         except DifairError as error:
             attempt.end("failed", message=str(error))
             raise
@@ -69,7 +74,7 @@ def execute(folder: RunFolder, execution: ExecutionSpec, events: Events) -> Outc
             if not isinstance(error, Exception):
                 raise
             raise RunFailed(f"run {folder.signature} failed: {type(error).__name__}: {error}") from error
-        attempt.end(_REASON.get(outcome, "finished"))
+        attempt.end(_REASON.get(outcome, "finished"), signal=watch.reason if outcome == "stopped" else "")
     return outcome
 
 
@@ -91,6 +96,7 @@ class _Session:
     task: Task
     state: TrainState
     events: Events
+    watch: StopWatch
     recorded: dict[int, dict[str, Any]]
     """The spool when the attempt began: what was recorded once stands."""
     warnings: list[str] = field(default_factory=list)
@@ -98,7 +104,9 @@ class _Session:
     saved: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def begin(cls, folder: RunFolder, execution: ExecutionSpec, attempt: Attempt, events: "Events") -> "_Session":
+    def begin(
+        cls, folder: RunFolder, execution: ExecutionSpec, attempt: Attempt, events: Events, watch: StopWatch
+    ) -> "_Session":
         """Load the data, build the network, and restore the newest valid checkpoint if there is one."""
         spec = folder.spec()
         data = load(spec.benchmark, Path(execution.data_root)).to(_device(execution))
@@ -111,6 +119,7 @@ class _Session:
             task=task,
             state=new_state(task, spec.network),
             events=events,
+            watch=watch,
             recorded=spool.read(folder.path),
             warnings=list(data.warnings),
             steps=-(-len(data.train) // spec.protocol.batch_size),
@@ -133,8 +142,8 @@ class _Session:
         return _outcome(self.folder)
 
     def should_stop(self) -> bool:
-        """Pass on the request of the process around the run."""
-        return bool(self.events.should_stop())
+        """Pass on what the process around the run, its mark or its time limit asks for."""
+        return bool(self.watch.asked())
 
     def progress(self, state: TrainState) -> None:
         """Note the position for the heartbeat."""
@@ -153,6 +162,7 @@ class _Session:
         due = state.epoch % self.execution.checkpoint_epochs == 0 or state.epoch == self.spec.protocol.epochs
         if due or self._diverged() or time.monotonic() - self.saved > self.execution.checkpoint_seconds:
             self._save()
+        self.watch.epoch_done()
         self.events.on_epoch(state)
         return point
 
@@ -181,6 +191,7 @@ class _Session:
 
     def _save(self) -> None:
         self._check()
+        begin = time.monotonic()
         about = {
             "data_fingerprint": self.task.data.fingerprint,
             "threads": torch.get_num_threads(),
@@ -195,6 +206,7 @@ class _Session:
             step=state.step,
         )
         self.saved = time.monotonic()
+        self.watch.save_took(self.saved - begin)
         self._record()
 
     def _record(self) -> None:

@@ -1,9 +1,16 @@
-"""A stop is a flag: SIGINT, SIGTERM, SIGUSR2 and SIGHUP set it, the trainer looks between batches."""
+"""A stop is a flag: SIGINT, SIGTERM, SIGUSR2 and SIGHUP set it, the trainer looks between batches.
+
+So do a mark in the run folder and a time limit that leaves no room for another epoch.
+"""
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from difair_hpc.runs.marks import read_mark
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 """Ctrl-C; preemption and scancel; SLURM's notice before the time limit (as submitit asks for it); a closed terminal."""
@@ -23,6 +30,49 @@ class StopFlag:
     def raise_flag(self, number: int, _frame: FrameType | None) -> None:
         """Take a signal; of several the first is remembered."""
         self.reason = self.reason or signal.Signals(number).name
+
+
+TIME = "time"
+"""Reason of a run that left by itself, because its job had no time for another epoch and its save."""
+_LOOK_SECONDS = 5.0
+_MARGIN_SECONDS = 5.0
+
+
+class StopWatch:
+    """Says between batches whether a run is to leave, and why."""
+
+    def __init__(self, folder: Path, asked: Callable[[], object], *, ends: float | None) -> None:
+        """Watch the process around the run, the mark in its folder, and when its job ends (seconds since 1970)."""
+        self.reason = ""
+        self._folder = folder
+        self._asked = asked
+        self._ends = ends
+        self._looked = self._epoch_began = time.monotonic()
+        self._epoch = self._save = 0.0
+
+    def asked(self) -> str:
+        """Return why the run is to leave now, or nothing; the mark is read every few seconds."""
+        if not self.reason:
+            asked = self._asked()
+            self.reason = str(asked) if asked else self._marked()
+        return self.reason
+
+    def save_took(self, seconds: float) -> None:
+        """Remember how long the slowest save took."""
+        self._save = max(self._save, seconds)
+
+    def epoch_done(self) -> None:
+        """Ask the run to leave where the job ends before another epoch and save like the slowest so far."""
+        now = time.monotonic()
+        self._epoch, self._epoch_began = max(self._epoch, now - self._epoch_began), now
+        if self._ends is not None and time.time() + self._epoch + self._save + _MARGIN_SECONDS > self._ends:
+            self.reason = self.reason or TIME
+
+    def _marked(self) -> str:
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return ""
+        self._looked = time.monotonic()
+        return read_mark(self._folder).hold
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from difair_hpc.runs.job import run_job
 from difair_hpc.runs.spec import ExecutionSpec, plain
+from difair_hpc.sweep.jobs import Job, JobEnd, Order
 
 if TYPE_CHECKING:
     import submitit
@@ -23,11 +26,17 @@ class Cluster(Protocol):
     detached: bool
     """Whether jobs are to go on when the command that submitted them is stopped."""
 
-    def submit(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Start jobs; each executes its runs one after another, passing over those that another job has begun."""
+    def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:
+        """Start jobs, on none of the nodes in `exclude`; a run that another job has begun is passed over."""
 
-    def jobs(self) -> Collection[Collection[str]]:
-        """Return for each job that has not ended the signatures of its runs."""
+    def jobs(self) -> Sequence[Job]:
+        """Return the jobs that have not ended."""
+
+    def ended(self, job: str) -> JobEnd | None:
+        """Return how a job left, by its id; None while it has not."""
+
+    def unbegun(self, signature: str, attempts: int) -> Sequence[JobEnd]:
+        """Return how the jobs left that were to begin a run, when it had so many attempts, and ended without."""
 
     def stop(self) -> None:
         """Ask all jobs to save and leave."""
@@ -57,25 +66,39 @@ class LocalCluster:
         self._jobs: list[_LocalJob] = []
         self._executor = submitit.LocalExecutor(self._root / "jobs")
 
-    def submit(self, jobs: Sequence[Sequence[str]]) -> None:
+    def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:  # noqa: ARG002
         """Start a process for each job; Ctrl-C in the terminal reaches it, not submitit's controller."""
-        for signatures in jobs:
-            self._start(signatures)
+        for order in orders:
+            self._start(order)
 
-    def _start(self, signatures: Sequence[str]) -> None:
-        gpu = min(set(range(max(self._gpus, 1))) - {live.gpu for live in self._live()}, default=0)
+    def _start(self, order: Order) -> None:
+        busy = Counter(live.gpu for live in self._live())
+        gpu = min(range(max(self._gpus, 1)), key=lambda number: (busy[number], number))
         self._executor.update_parameters(
             timeout_min=_FOREVER_MIN,
             gpus_per_node=1 if self._gpus else 0,
             visible_gpus=(gpu,) if self._gpus else (),
         )
         with _ignored(signal.SIGINT), _threads(self._execution["threads"]):
-            job = self._executor.submit(run_job, str(self._root), list(signatures), self._execution)
-        self._jobs.append(_LocalJob(job=job, signatures=tuple(signatures), gpu=gpu))
+            job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution)
+        self._jobs.append(_LocalJob(job=job, order=order, gpu=gpu))
 
-    def jobs(self) -> Collection[Collection[str]]:
-        """Return for each process that has not ended the signatures of its runs."""
-        return [live.signatures for live in self._live()]
+    def jobs(self) -> Sequence[Job]:
+        """Return the processes that have not ended."""
+        return [Job(runs=live.order.runs, id=str(live.job.job_id), state="RUNNING") for live in self._live()]
+
+    def ended(self, job: str) -> JobEnd | None:
+        """Return that a process has left, of which nothing more is known."""
+        return None if any(str(live.job.job_id) == job for live in self._live()) else JobEnd()
+
+    def unbegun(self, signature: str, attempts: int) -> Sequence[JobEnd]:
+        """Return the processes that this command started for the run and that ended before they began it."""
+        self._live()
+        return [
+            JobEnd(time=job.ended)
+            for job in self._jobs
+            if job.ended and job.order.runs[0] == signature and job.order.begun == attempts
+        ]
 
     def stop(self) -> None:
         """Send SIGTERM through submitit's controllers; the runs save between two batches and leave."""
@@ -84,13 +107,16 @@ class LocalCluster:
 
     def last_words(self, signature: str) -> str:
         """Return the last lines of the job's standard error."""
-        logs = [job.job.paths.stderr for job in self._jobs if signature in job.signatures]
+        logs = [job.job.paths.stderr for job in self._jobs if signature in job.order.runs]
         if not logs or not logs[-1].exists():
             return ""
         return "\n".join(logs[-1].read_text("utf-8", errors="replace").splitlines()[-5:])
 
     def _live(self) -> list["_LocalJob"]:
-        return [job for job in self._jobs if not job.job.done()]
+        for job in self._jobs:
+            if not job.ended and job.job.done():
+                job.ended = time.time()
+        return [job for job in self._jobs if not job.ended]
 
 
 class MemoryCluster:
@@ -101,17 +127,30 @@ class MemoryCluster:
     def __init__(self, execute: Callable[[str], object]) -> None:
         """Keep what executes a run, given its signature."""
         self._execute = execute
-        self._waiting: list[tuple[str, ...]] = []
+        self._waiting: list[Order] = []
+        self._over: list[tuple[Order, JobEnd]] = []
         self.submitted: list[tuple[str, ...]] = []
+        self.excluded: list[Collection[str]] = []
+        self.memory: list[float] = []
 
-    def submit(self, jobs: Sequence[Sequence[str]]) -> None:
+    def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:
         """Queue jobs."""
-        self._waiting += [tuple(signatures) for signatures in jobs]
-        self.submitted += [tuple(signatures) for signatures in jobs]
+        self._waiting += orders
+        self.submitted += [order.runs for order in orders]
+        self.memory += [order.memory_factor for order in orders]
+        self.excluded.append(exclude)
 
-    def jobs(self) -> Collection[Collection[str]]:
-        """Return the runs of each queued job."""
-        return list(self._waiting)
+    def jobs(self) -> Sequence[Job]:
+        """Return the queued jobs."""
+        return [Job(runs=order.runs, state="PENDING", reason="Priority") for order in self._waiting]
+
+    def ended(self, job: str) -> JobEnd | None:  # noqa: ARG002
+        """Return that nothing is known of a job that some attempt names."""
+        return JobEnd()
+
+    def unbegun(self, signature: str, attempts: int) -> Sequence[JobEnd]:
+        """Return the jobs that were worked off without an attempt at their run."""
+        return [end for order, end in self._over if order.runs[0] == signature and order.begun == attempts]
 
     def stop(self) -> None:
         """Drop the queue."""
@@ -121,18 +160,20 @@ class MemoryCluster:
         """Return nothing: there is no output."""
         return ""
 
-    def work(self) -> None:
-        """Execute all that is queued, each run once."""
-        for signature in dict.fromkeys(signature for job in self._waiting for signature in job):
+    def work(self, *, state: str = "COMPLETED", node: str = "") -> None:
+        """Execute all that is queued, each run once; the jobs leave in `state` from `node`."""
+        for signature in dict.fromkeys(signature for order in self._waiting for signature in order.runs):
             self._execute(signature)
+        self._over += [(order, JobEnd(state=state, node=node, time=time.time())) for order in self._waiting]
         self._waiting.clear()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _LocalJob:
     job: "submitit.Job[str]"
-    signatures: tuple[str, ...]
+    order: Order
     gpu: int
+    ended: float = 0.0
 
 
 @contextmanager

@@ -4,13 +4,17 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 
-from difair_hpc.errors import ClusterUnreachable, Failure
+from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReached
 
 Command = Callable[[Sequence[str]], str]
 """Runs a command, given as words, and returns what it printed."""
 
-_LATER = ("Unable to contact", "timed out", "Connection refused", "SubmitJob", "temporarily", "slurm_persist_conn")
-"""Parts of messages that say: not now. A limit on submitted jobs is one of them, back-pressure and no mistake."""
+_KINDS: tuple[tuple[type[Failure], tuple[str, ...]], ...] = (
+    (LimitReached, ("SubmitJob", "MaxSubmit", "submit limit", "Job violates accounting/QOS policy")),
+    (ClusterUnreachable, ("Unable to contact", "imed out", "Connection refused", "temporarily", "slurm_persist_conn")),
+    (JobRefused, ("nvalid", "not available", "ermission denied", "not permitted", "nrecognized option")),
+)
+"""What parts of a command's complaint mean; the first that fits counts."""
 
 
 def run_command(words: Sequence[str]) -> str:
@@ -18,7 +22,8 @@ def run_command(words: Sequence[str]) -> str:
 
     Raises:
         Failure: it is not there, or failed; its message is passed on.
-        ClusterUnreachable: it may succeed later.
+        LimitReached, ClusterUnreachable: it may succeed later.
+        JobRefused: it never will.
     """
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60, env=_environment())
@@ -29,7 +34,7 @@ def run_command(words: Sequence[str]) -> str:
         raise ClusterUnreachable(f"{words[0]} did not answer within {error.timeout:.0f} s.") from error
     except subprocess.CalledProcessError as error:
         reason = error.stderr.strip() or f"exit code {error.returncode}"
-        kind = ClusterUnreachable if any(word in reason for word in _LATER) else Failure
+        kind = next((kind for kind, parts in _KINDS if any(part in reason for part in parts)), Failure)
         raise kind(f"{words[0]} failed: {reason}") from error
     return done.stdout
 

@@ -1,10 +1,13 @@
-"""What to do next, and why: a pure function of the study's trials, the states of their runs, and the limits."""
+"""What to do next, and why: a pure function of the study's trials, the states of their runs, jobs and limits."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from difair_hpc.runs.folder import RunState
+from difair_hpc.sweep.ends import BUDGETS, MEANINGS, EndKind, over_budget
+from difair_hpc.sweep.jobs import Job
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,11 +15,19 @@ class Limits:
     """What the profile allows."""
 
     parallel: int
-    """Runs at once."""
-    failures_allowed: int
-    """Times a failed or dead run is started again."""
+    """Jobs at once, waiting ones included."""
     runs_per_job: int | None = 1
-    """Runs that one job may execute one after another; None: all that wait."""
+    """Runs that each process of a job may execute one after another; None: all that wait."""
+    lanes: int = 1
+    """Processes of one job that execute runs side by side."""
+    budgets: Mapping[EndKind, int | None] = field(default_factory=lambda: {**BUDGETS})
+    """How often a run is started again, by the type of its end; None: any number of times."""
+    unbegun: int = 3
+    """Jobs of a run that may end in a row without ever beginning it."""
+    alike: int = 3
+    """Runs that may fail alike before the study submits nothing more."""
+    memory_growth: float = 1.5
+    """Factor on the memory of a job after its run was out of memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,29 +36,33 @@ class TrialView:
 
     number: int
     state: RunState
-    failures: int
-    """Attempts at the run that failed or died."""
     told: bool
     """Whether Optuna knows how it ended."""
+    ends: Mapping[EndKind, int] = field(default_factory=dict)
+    """How often attempts at the run ended, by type; those that were forgiven are left out."""
+    last: EndKind | None = None
+    """The type of the newest end; None where there is none, or it was forgiven."""
+    alike: str = ""
+    """Fingerprint of the newest failure; empty where the newest end was another."""
+    unbegun: int = 0
+    """Jobs of the run that ended in a row without ever beginning it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
     """One thing to do."""
 
-    kind: Literal["submit", "tell", "give_up", "propose"]
+    kind: Literal["submit", "tell", "give_up", "propose", "halt"]
     signature: str = ""
     trial: int = -1
     reason: str = ""
     more: tuple[str, ...] = ()
-    """Runs that the submitted job executes afterwards, unless another job has begun them by then."""
+    """Runs that the submitted job executes beside the first or afterwards, unless another job has begun them."""
+    memory_factor: float = 1.0
+    """Of the submitted job, times the profile's memory."""
 
 
-Jobs = Collection[Collection[str]]
-"""For each job that has not ended, the signatures of the runs that it executes."""
-
-
-def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Jobs, limits: Limits) -> list[Action]:
+def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Sequence[Job], limits: Limits) -> list[Action]:
     """Return what to do now, in order.
 
     Args:
@@ -57,45 +72,91 @@ def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Jobs, limits: Li
         limits: Of the profile.
     """
     actions = [action for trial in trials if (action := _ending(trial, limits)) is not None]
-    ours = {signature for job in jobs for signature in job}
+    if halt := _halt(trials, limits):
+        return [*actions, Action(kind="halt", reason=halt)]
+    over = {trial.state.signature for trial in trials if finished(trial, limits) or trial.state.hold}
+    here = [job for job in jobs if not (job.held or over.issuperset(job.runs))]
+    listed = {signature for job in jobs for signature in job.runs}
     running = {trial.state.signature for trial in trials if trial.state.status == "running"}
-    free = limits.parallel - len(jobs) - len(running - ours)
-    waiting = _waiting(trials, running, ours, limits)
-    starting = max(0, len(jobs) - len(running & ours))
-    for position, trial in enumerate(list(waiting.values())[: max(0, min(free, len(waiting) - starting))]):
-        more = _after(list(waiting), position, limits)
-        first = trial.state.signature
-        actions.append(Action(kind="submit", signature=first, trial=trial.number, reason=_why(trial), more=more))
-    unlisted = sum(signature not in ours for signature in waiting)
-    proposals = min(to_propose, max(free - unlisted, 0))
+    waiting = _waiting(trials, running, listed, limits)
+    strangers = -(-len(running - listed) // limits.lanes)
+    free = max(0, limits.parallel - len(here) - strangers)
+    starting = max(0, limits.lanes * len(here) - len(running & listed))
+    frozen = {signature for job in jobs if job.held for signature in job.runs}
+    queue = [trial for signature, trial in waiting.items() if signature not in frozen]
+    needed = -(-max(0, len(queue) - starting) // limits.lanes)
+    actions += [_submission(queue, position, limits) for position in range(min(free, needed))]
+    unlisted = sum(trial.state.signature not in listed for trial in queue)
+    proposals = min(to_propose, max(limits.lanes * free - unlisted, 0))
     actions += [Action(kind="propose", reason="a slot is free and nothing waits for it")] * proposals
     return actions
 
 
 def finished(trial: TrialView, limits: Limits) -> bool:
     """Whether nothing more will come of the trial."""
-    return trial.state.status == "done" or _given_up(trial, limits)
+    return trial.state.status == "done" or bool(given_up(trial, limits))
+
+
+def given_up(trial: TrialView, limits: Limits) -> str:
+    """Return why the study goes on without the trial's run, or nothing."""
+    if trial.state.status in ("running", "done"):
+        return ""
+    if trial.state.hold == "cancelled":
+        return "it was cancelled"
+    kind = over_budget(trial.ends, limits.budgets)
+    if not kind:
+        return ""
+    meaning = trial.state.message or MEANINGS[kind].partition(";")[0]
+    return f"{trial.ends[kind]} attempts {kind.replace('_', ' ')}: {meaning}"
+
+
+def next_step(trial: TrialView, jobs: Sequence[Job], limits: Limits) -> str:
+    """Return in words what happens next with a trial's run, and why."""
+    state = trial.state
+    job = next((job for job in jobs if state.signature in job.runs), None)
+    if state.status == "done":
+        return "nothing: it is done"
+    if state.hold == "held":
+        return f"nothing: it is held; difair release {state.signature} lets it go on"
+    if spent := given_up(trial, limits):
+        return f"nothing: {spent}; difair resume {state.signature} starts it again"
+    if state.status == "running":
+        return "it goes on"
+    if job is not None:
+        return f"job {job.id or 'on its way'} is to execute it{' (' + job.why + ')' if job.why else ''}"
+    return f"the next tick submits it: {_why(trial)}"
 
 
 def _waiting(
-    trials: Sequence[TrialView], running: Collection[str], ours: Collection[str], limits: Limits
+    trials: Sequence[TrialView], running: Collection[str], listed: Collection[str], limits: Limits
 ) -> dict[str, TrialView]:
     """Return the runs that nobody executes, by signature: first those that no job lists, then those that one does."""
     wanting = [trial for trial in trials if _wants_a_job(trial, running, limits)]
-    ordered = sorted(wanting, key=lambda trial: trial.state.signature in ours)
+    ordered = sorted(wanting, key=lambda trial: trial.state.signature in listed)
     waiting: dict[str, TrialView] = {}
     for trial in ordered:
         waiting.setdefault(trial.state.signature, trial)
     return waiting
 
 
-def _after(waiting: Sequence[str], position: int, limits: Limits) -> tuple[str, ...]:
-    """Return the runs that follow the one at `position` in its job: the rest of the queue, then its beginning.
+def _submission(queue: Sequence[TrialView], position: int, limits: Limits) -> Action:
+    """Return the job at `position` of a wave: the runs that its processes begin with, then those that follow.
 
     The jobs of one wave may list the same runs; whichever comes to a run first claims it, and the others pass on.
     """
-    count = len(waiting) if limits.runs_per_job is None else limits.runs_per_job
-    return (*waiting[position + 1 :], *waiting[:position])[: count - 1]
+    begin = position * limits.lanes
+    ordered = [*queue[begin:], *queue[:begin]]
+    count = len(queue) if limits.runs_per_job is None else limits.runs_per_job * limits.lanes
+    first, listed = ordered[0], ordered[:count]
+    most = max(trial.ends.get("out_of_memory", 0) for trial in listed)
+    return Action(
+        kind="submit",
+        signature=first.state.signature,
+        trial=first.number,
+        reason=_why(first),
+        more=tuple(trial.state.signature for trial in listed[1:]),
+        memory_factor=limits.memory_growth**most,
+    )
 
 
 def _ending(trial: TrialView, limits: Limits) -> Action | None:
@@ -103,26 +164,37 @@ def _ending(trial: TrialView, limits: Limits) -> Action | None:
         return None
     if trial.state.status == "done":
         return Action(kind="tell", signature=trial.state.signature, trial=trial.number, reason="its run is done")
-    if _given_up(trial, limits):
-        reason = f"{trial.failures} attempts failed: {trial.state.message or 'it died without a word'}"
+    if reason := given_up(trial, limits):
         return Action(kind="give_up", signature=trial.state.signature, trial=trial.number, reason=reason)
     return None
 
 
-def _given_up(trial: TrialView, limits: Limits) -> bool:
-    return trial.state.status in ("failed", "dead") and trial.failures > limits.failures_allowed
+def _halt(trials: Sequence[TrialView], limits: Limits) -> str:
+    """Return why the study submits nothing more, or nothing."""
+    for trial in trials:
+        if trial.unbegun >= limits.unbegun and _wants_a_job(trial, (), limits):
+            return f"{trial.unbegun} jobs of run {trial.state.signature} ended before the run began"
+    failed = [trial for trial in trials if trial.alike and trial.state.status == "failed" and not trial.state.hold]
+    runs = {trial.state.signature: trial.alike for trial in failed}
+    for alike, count in Counter(runs.values()).most_common(1):
+        if count >= limits.alike:
+            return f"{count} runs failed alike: {alike}"
+    return ""
 
 
 def _wants_a_job(trial: TrialView, busy: Collection[str], limits: Limits) -> bool:
-    if trial.state.signature in busy or finished(trial, limits):
+    if trial.state.signature in busy or trial.state.hold or finished(trial, limits):
         return False
     return trial.state.status in ("new", "stopped", "failed", "dead")
 
 
 def _why(trial: TrialView) -> str:
     state = trial.state
+    if state.status == "new":
+        return "it was never started"
+    if trial.last and trial.last not in ("failed", "stopped", "died"):
+        return f"at epoch {state.epoch}, {MEANINGS[trial.last]}"
     return {
-        "new": "it was never started",
         "stopped": f"it was stopped at epoch {state.epoch} and goes on from there",
         "failed": f"attempt {state.attempts} failed ({state.message}); it may be tried again",
         "dead": f"attempt {state.attempts} died without a word; it goes on from its last checkpoint",

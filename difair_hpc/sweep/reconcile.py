@@ -1,23 +1,24 @@
 """The reconciler: one tick looks at a study's folders and jobs, plans, and carries the plan out.
 
-It holds nothing that a crash could lose: ledger and run folders say where the study stands.
+It holds nothing that a crash could lose: ledger, waves and run folders say where the study stands.
 """
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from difair_hpc.errors import Failure
-from difair_hpc.runs.attempts import views
+from difair_hpc.errors import Failure, RunBusy
 from difair_hpc.runs.folder import RunState, run_folder
 from difair_hpc.runs.spec import RunSpec, flat
 from difair_hpc.sweep.cluster import Cluster
+from difair_hpc.sweep.jobs import Job, Order
 from difair_hpc.sweep.ledger import Ledger, Trial, ledger
+from difair_hpc.sweep.nodes import BadNodes, NodeRule
 from difair_hpc.sweep.plan import Action, Limits, TrialView, finished, plan
+from difair_hpc.sweep.sight import Sight
 from difair_hpc.sweep.space import Parameters, certain_trials, resolved
 from difair_hpc.sweep.spec import Axis, StageSpec, StudySpec
 from difair_hpc.sweep.stages import Candidate, Choice, choose
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 BuildRun = Callable[[Mapping[str, Any], Parameters], RunSpec]
 """From a stage's base and a trial's parameters to the run."""
-
-NO_ATTEMPT_LIMIT = 3
-"""Jobs of a run that may end without ever beginning an attempt before the study stops and says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +41,11 @@ class StageView:
     """Trial number to searched values."""
     epochs: int
     """Of each run."""
-    starting: int
-    """Jobs whose run has not begun yet."""
+    jobs: tuple[Job, ...]
+    """Those that have not ended."""
     complete: bool
+    halted: str = ""
+    """Why the study submits nothing more; empty while it does."""
     choice: Choice | None = None
 
     @property
@@ -53,21 +53,49 @@ class StageView:
         """Signature to state; trials that share a run count once."""
         return {trial.state.signature: trial.state for trial in self.trials}
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing will happen until a user does something: it was halted, or all that is left is held."""
+        left = [state for state in self.states.values() if state.status != "done" and state.hold != "cancelled"]
+        busy = any(state.status == "running" for state in left) or any(not job.held for job in self.jobs)
+        return not self.complete and not busy and bool(self.halted or (left and all(state.hold for state in left)))
+
 
 class Reconciler:
     """Drives one study; only one may be at work at a time (the caller holds the study's lease)."""
 
-    def __init__(self, study: StudySpec, *, root: Path, build: BuildRun, cluster: Cluster, limits: Limits) -> None:
-        """Keep what a tick needs; nothing is read or written yet."""
+    def __init__(
+        self,
+        study: StudySpec,
+        *,
+        root: Path,
+        build: BuildRun,
+        cluster: Cluster,
+        limits: Limits,
+        nodes: NodeRule | None = None,
+        counts: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Keep what a tick needs; nothing is read or written yet.
+
+        Args:
+            study: Its stages.
+            root: Output root.
+            build: Makes the run of a trial.
+            cluster: Takes the jobs.
+            limits: Of the profile.
+            nodes: When a node is left out for a while.
+            counts: Whether this process still holds the study's lease; asked before anything is submitted.
+        """
         self.study = study
         self.ledger: Ledger = ledger(root, study.name)
         self.root = root
         self._build = build
         self._cluster = cluster
         self._limits = limits
+        self._counts = counts
         self._searches: dict[str, Search] = {}
-        self._attempts_before: dict[str, int] = {}
-        self._unbegun: Counter[str] = Counter()
+        self._sight = Sight(root, cluster)
+        self._nodes = BadNodes(self.ledger.path / "nodes.json", nodes or NodeRule())
 
     def tick(self, *, submit: bool = True) -> list[StageView]:
         """Advance the study by one pass and return where its stages stand, up to the first unfinished one.
@@ -97,13 +125,14 @@ class Reconciler:
         book = f"{stage.name}-{_identity(stage, axes, wanted)}"
         trials = self._proposed(stage, book, axes, wanted)
         jobs = self._cluster.jobs()  # before the states: a job that ends in between is seen as ended a tick later
-        views_ = self._views(stage, book, axes, trials)
+        views_ = self._views(stage, book, axes, trials, jobs)
         actions = plan(views_, to_propose=planned - len(trials), jobs=jobs, limits=self._limits)
         for action in actions:
             if action.kind in ("tell", "give_up") or (submit and action.kind == "propose"):
                 self._carry_out(action, stage, book, axes)
+        halts = [action.reason for action in actions if action.kind == "halt"]
         if submit:
-            self._submit([action for action in actions if action.kind == "submit"], stage, trials)
+            self._submit([action for action in actions if action.kind == "submit"], stage, trials, views_)
         complete = len(trials) >= planned and all(finished(view, self._limits) for view in views_)
         choice = None
         if complete and stage.search != "final":
@@ -113,9 +142,10 @@ class Reconciler:
             planned=planned,
             trials=tuple(views_),
             parameters={trial.number: trial.parameters for trial in trials},
-            starting=max(0, len(jobs) - len([view for view in views_ if view.state.status == "running"])),
+            jobs=tuple(jobs),
             epochs=self._build(stage.base, trials[0].parameters).protocol.epochs if trials else 0,
             complete=complete,
+            halted=self._with_last_words(halts[0], views_) if halts else "",
             choice=choice,
         )
 
@@ -138,19 +168,16 @@ class Reconciler:
         self.ledger.add(book, trial)
         return trial
 
-    def _views(self, stage: StageSpec, book: str, axes: Sequence[Axis], trials: Sequence[Trial]) -> list[TrialView]:
+    def _views(
+        self, stage: StageSpec, book: str, axes: Sequence[Axis], trials: Sequence[Trial], jobs: Sequence[Job]
+    ) -> list[TrialView]:
         search = self._search(stage, book, axes)
         told = search.told() if search is not None else {trial.number for trial in trials}
-        states: dict[str, RunState] = {}
-        result = []
-        for trial in trials:
-            folder = run_folder(self.root, trial.signature)
-            state = states.setdefault(trial.signature, folder.state())
-            failures = 0
-            if state.status in ("failed", "dead"):
-                failures = sum((view.end or {"reason": "failed"})["reason"] == "failed" for view in views(folder.path))
-            result.append(TrialView(number=trial.number, state=state, failures=failures, told=trial.number in told))
-        return result
+        self._sight.expect(jobs)
+        return [
+            replace(self._sight.view(trial.signature), number=trial.number, told=trial.number in told)
+            for trial in trials
+        ]
 
     def _carry_out(self, action: Action, stage: StageSpec, book: str, axes: Sequence[Axis]) -> None:
         search = self._search(stage, book, axes)
@@ -162,27 +189,34 @@ class Reconciler:
             evaluation = None if result is None else result["evaluation"]
             search.tell(action.trial, evaluation, signature=action.signature)
 
-    def _submit(self, actions: Sequence[Action], stage: StageSpec, trials: Sequence[Trial]) -> None:
+    def _submit(
+        self, actions: Sequence[Action], stage: StageSpec, trials: Sequence[Trial], seen: Sequence[TrialView]
+    ) -> None:
         """Submit all jobs of a tick at once: one wave, one array."""
         by_signature = {trial.signature: trial for trial in trials}
-        jobs = [(action.signature, *action.more) for action in actions]
-        for signature in {signature for job in jobs for signature in job}:
+        attempts = {view.state.signature: view.state.attempts for view in seen}
+        orders = [
+            Order(
+                runs=(action.signature, *action.more),
+                begun=attempts[action.signature],
+                memory_factor=action.memory_factor,
+            )
+            for action in actions
+        ]
+        if not orders:
+            return
+        if not self._counts():
+            raise RunBusy(f"study {self.study.name} was taken over by another process; this one submits nothing.")
+        for signature in {signature for order in orders for signature in order.runs}:
             spec = self._build(stage.base, by_signature[signature].parameters)
             run_folder(self.root, signature).create(spec)
-        for action in actions:
-            self._count_unbegun(action.signature)
-        if jobs:
-            self._cluster.submit(jobs)
+            self._sight.forget(signature)
+        self._cluster.submit(orders, exclude=self._nodes.now(self._sight.accidents.values()))
 
-    def _count_unbegun(self, signature: str) -> None:
-        """Give up on a run whose jobs end one after another before they begin it."""
-        attempts = run_folder(self.root, signature).state().attempts
-        again = self._attempts_before.get(signature) == attempts
-        self._attempts_before[signature] = attempts
-        self._unbegun[signature] = self._unbegun[signature] + 1 if again else 0
-        if self._unbegun[signature] >= NO_ATTEMPT_LIMIT:
-            words = self._cluster.last_words(signature) or "they left no message"
-            raise Failure(f"{NO_ATTEMPT_LIMIT} jobs of run {signature} ended before the run began:\n{words}")
+    def _with_last_words(self, halt: str, seen: Sequence[TrialView]) -> str:
+        unbegun = [view.state.signature for view in seen if view.unbegun >= self._limits.unbegun]
+        words = self._cluster.last_words(unbegun[0]) if unbegun else ""
+        return f"{halt}:\n{words or 'they left no message'}" if unbegun else halt
 
     def _search(self, stage: StageSpec, book: str, axes: Sequence[Axis]) -> "Search | None":
         if stage.search == "final":

@@ -1,47 +1,35 @@
-"""Runs as SLURM jobs: one array per wave, rendered and submitted by submitit, found again by its name.
+"""Runs as SLURM jobs: one array per wave, rendered by submitit, found again by its name.
 
-A wave is put on disk before sbatch (`waves/0007.json`) and its job is named after it. So a job that SLURM accepted
-while sbatch reported a failure, or while this process died, is recognised in the queue. Whether jobs live is asked of
-one squeue call for all of the user's jobs, never of a job's own files.
+A wave is on disk before sbatch, and its job is named after it. So a job that SLURM accepted while sbatch reported a
+failure, or while this process died, is recognised in the queue. Whether jobs live is asked of one squeue call for all
+of the user's jobs, never of a job's own files; how they ended, of the same call or, once they have left, of sacct.
 """
 
 import hashlib
-import json
 import os
 import shlex
 import sys
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.errors import Failure
-from difair_hpc.files import read_json, write_atomically, write_once
+from difair_hpc.errors import Failure, JobRefused, LimitReached
+from difair_hpc.files import write_atomically
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.commands import Command, run_command
-from difair_hpc.sweep.spec import Profile
-
-ENDED = {
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT",
-}  # fmt: skip
-"""States of a job that never runs again; a state that is not listed, a new one too, counts as alive."""
+from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
+from difair_hpc.sweep.profile import Profile
+from difair_hpc.sweep.queue import Look, Queue, QueuedJob
+from difair_hpc.sweep.site import SubmitLimits
+from difair_hpc.sweep.waves import Wave, Waves
 
 SETTLING_SECONDS = 90.0
 """Time that an accepted job may take to show in the queue when nobody knows whether sbatch succeeded."""
-
-_FORMAT = "%j|%K|%T|%r|%N"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QueuedJob:
-    """One line of squeue: a job, or one task of an array."""
-
-    name: str
-    task: int
-    state: str
-    reason: str
-    node: str
+_CLOCKS_DIFFER = 30.0
+"""Seconds by which the clocks of nodes that share an answer of squeue may differ."""
+JOB_PROGRAM = (sys.executable, "-m", "difair_hpc.runs.job")
+"""What a job executes; ROOT and the file of its wave follow."""
 
 
 class SlurmCluster:
@@ -57,8 +45,13 @@ class SlurmCluster:
         profile: Profile,
         execution: ExecutionSpec,
         *,
-        again: Sequence[str] | None = None,
-        command: Command | None = None,
+        queue: Queue,
+        limits: Callable[[], SubmitLimits],
+        again: Sequence[str] = (),
+        code: Path | None = None,
+        command: Command = run_command,
+        program: Sequence[str] = JOB_PROGRAM,
+        record: bool = True,
     ) -> None:
         """Prepare to submit.
 
@@ -67,54 +60,89 @@ class SlurmCluster:
             study: Name of the study; its waves are kept in its folder.
             profile: Where jobs go and what they ask for.
             execution: How each run is executed.
-            again: Words of `difair` with which each job, as it ends, lets the study go on; None: it does not.
-            command: Runs a SLURM command and returns what it printed; for tests of what stands before SLURM.
+            queue: What SLURM tells of the user's jobs.
+            limits: Tells what the site lets this user submit; asked once, before the first submission.
+            again: Words of `difair` with which each job, as it ends, lets the study go on; empty: it does not.
+            code: Frozen copy of the code that the jobs import; None: whatever is installed when they start.
+            command: Runs a SLURM command.
+            program: What a job executes.
+            record: Put on record what the queue tells (the holder of the study's lease alone may).
         """
         self._root = root.absolute()
-        self._study = study
+        self._study = self._root / "studies" / study
         self._profile = profile
         self._execution = plain(execution)
-        self._waves = self._root / "studies" / study / "waves"
-        self._again = None if again is None else list(again)
-        self._command = command or run_command
+        self._waves = Waves(self._study / "waves")
+        self._queue = queue
+        self._limits = limits
+        self._known_limits: SubmitLimits | None = None
+        self._again = list(again)
+        self._code = code
+        self._command = command
+        self._program = program
+        self._record = record
         self._prefix = f"difair-{study}-{hashlib.sha256(str(self._root).encode()).hexdigest()[:6]}-"
-        self._queue: list[QueuedJob] = []
-        self._asked = 0.0
 
-    def submit(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Submit one array whose tasks execute the lists of runs.
+    def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:
+        """Submit arrays whose tasks execute the runs, as many as the site's limits allow; the rest waits for a tick.
 
         Raises:
-            Failure: sbatch refused; its message is passed on.
-            ClusterUnreachable: SLURM did not answer, or will take jobs later (a limit on submitted jobs).
+            JobRefused, Failure: sbatch refused; its message is passed on.
+            LimitReached, ClusterUnreachable: SLURM will take jobs later, or did not answer.
         """
-        self._waves.mkdir(parents=True, exist_ok=True)
+        if self._known_limits is None:
+            self._known_limits = self._limits()
+        limits, room = self._known_limits, len(orders)
+        if limits.max_submit is not None:
+            room = limits.max_submit - sum(job.state not in ENDED for job in self._queue.look().jobs)
+            if room <= 0:
+                raise LimitReached(f"the site lets you have {limits.max_submit} jobs, and you have them.")
+        for chunk in _chunks(orders[:room], limits.max_array):
+            self._submit_or_halve(chunk, exclude)
+
+    def _submit_or_halve(self, orders: Sequence[Order], exclude: Collection[str]) -> None:
+        """Submit one wave; where the site takes fewer jobs than it told, half of it, and the rest later."""
+        try:
+            self._submit_wave(orders, exclude)
+        except LimitReached:
+            if len(orders) == 1:
+                raise
+            self._submit_or_halve(orders[: len(orders) // 2], exclude)
+
+    def _submit_wave(self, orders: Sequence[Order], exclude: Collection[str]) -> None:
         (self._root / "jobs").mkdir(exist_ok=True)
-        number = 1 + max((int(path.stem) for path in self._waves.glob("????.json")), default=0)
-        wave = self._waves / f"{number:04d}.json"
-        content = {
-            "jobs": [list(job) for job in jobs],
-            "execution": self._execution,
-            "time": time.time(),
-            "again": self._again,
-            "folder": str(Path.cwd()),
-        }
-        assert write_once(wave, json.dumps(content)), "the holder of the study's lease alone makes waves"
-        script = self._waves / f"{number:04d}.sbatch"
-        write_atomically(script, self.script(wave, len(jobs)))
+        wave = self._waves.add(
+            {
+                "jobs": [list(order.runs) for order in orders],
+                "begun": [order.begun for order in orders],
+                "execution": self._execution,
+                "minutes": self._profile.minutes,
+                "again": self._again,
+                "folder": str(Path.cwd() if self._code is None else self._code / "own"),
+                "code": None if self._code is None else str(self._code),
+            }
+        )
+        script = wave.path.with_suffix(".sbatch")
+        text = self.script(wave.path, len(orders), memory_factor=orders[0].memory_factor, exclude=exclude)
+        write_atomically(script, text)
         try:
             answer = self._command(["sbatch", "--parsable", str(script)])
         except Failure as error:
-            write_atomically(wave.with_suffix(".answer.json"), json.dumps({"time": time.time(), "error": str(error)}))
+            refused = isinstance(error, JobRefused | LimitReached)
+            self._waves.answer(wave, error=str(error), refused=refused)
             raise
-        write_atomically(wave.with_suffix(".answer.json"), json.dumps({"time": time.time(), "id": answer.strip()}))
+        self._waves.answer(wave, job=answer.strip().partition(";")[0])
 
-    def script(self, wave: Path, tasks: int) -> str:
+    def script(self, wave: Path, tasks: int, *, memory_factor: float = 1.0, exclude: Collection[str] = ()) -> str:
         """Return the sbatch script of a wave, as submitit renders it."""
         from submitit.slurm.slurm import _make_sbatch_string
 
         profile = self._profile
-        words = [sys.executable, "-m", "difair_hpc.runs.job", str(self._root), str(wave)]
+        memory = profile.mem_gb
+        setup = [*profile.setup]
+        if self._code is not None:
+            setup.append(f"export PYTHONPATH={shlex.quote(str(self._code))}${{PYTHONPATH:+:$PYTHONPATH}}")
+        after = [sys.executable, "-m", "difair_hpc.sweep.after", str(self._study), str(wave)]
         asked: dict[str, Any] = {
             "job_name": self._prefix + wave.stem,
             "partition": profile.partition,
@@ -122,75 +150,119 @@ class SlurmCluster:
             "qos": profile.qos,
             "gres": profile.gres,
             "constraint": profile.constraint,
+            "exclude": ",".join(sorted(exclude)) or None,
             "time": profile.minutes,
-            "mem": None if profile.mem_gb is None else f"{profile.mem_gb}GB",
+            "mem": None if memory is None else f"{round(memory * memory_factor * 1024)}M",
             "cpus_per_task": profile.threads,
+            "ntasks_per_node": profile.runs_per_gpu if profile.runs_per_gpu > 1 else None,
             "signal_delay_s": profile.notice_seconds,
             "array_parallelism": tasks,
             "map_count": tasks,
-            "setup": list(profile.setup) or None,
-            "additional_parameters": {"requeue": True, **profile.sbatch},
+            "setup": setup or None,
+            "teardown": ["code=$?", f"{shlex.join(after)} $code", "exit $code"],
+            "additional_parameters": {
+                "requeue": True,
+                **({} if profile.gpus is None else {"gpus": profile.gpus}),
+                **profile.sbatch,
+            },
         }
-        text: str = _make_sbatch_string(command=shlex.join(words), folder=self._root / "jobs", **asked)
+        words = shlex.join([*self._program, str(self._root), str(wave)])
+        text: str = _make_sbatch_string(command=words, folder=self._root / "jobs", **asked)
         return text
 
-    def jobs(self) -> Collection[Collection[str]]:
-        """Return for each job that has not ended the signatures of its runs.
+    def jobs(self) -> Sequence[Job]:
+        """Return the jobs that have not ended, and put on record how the others did.
 
         Raises:
             ClusterUnreachable: SLURM does not answer.
         """
-        if time.time() - self._asked >= self._profile.poll_seconds:
-            self._queue = parse_queue(self._command(["squeue", "--me", "-h", "-r", "-t", "all", "-o", _FORMAT]))
-            self._asked = time.time()
-        alive = {(job.name, job.task) for job in self._queue if job.state not in ENDED} - {_leaving()}
-        found: list[Collection[str]] = []
-        for path in sorted(self._waves.glob("????.json")):
-            wave = read_json(path)
-            if wave is None:
-                continue
-            name = self._prefix + path.stem
-            unseen = self._may_not_show_yet(path, wave)
-            found += [job for task, job in enumerate(wave["jobs"]) if unseen or (name, task) in alive]
+        look = self._queue.look()
+        queued = {(job.name, job.task): job for job in look.jobs if job.name.startswith(self._prefix)}
+        found: list[Job] = []
+        for wave in self._waves.all():
+            if not wave.over:
+                found += self._matched(wave, look, queued)
         return found
+
+    def ended(self, job: str) -> JobEnd | None:
+        """Return how a job left, by its id; None while it has not."""
+        array, _, task = job.partition("_")
+        for wave in reversed(self._waves.all()):
+            if wave.id == array:
+                return wave.ends.get(int(task))
+        return JobEnd()
+
+    def unbegun(self, signature: str, attempts: int) -> Sequence[JobEnd]:
+        """Return how the jobs left that were to begin a run, when it had so many attempts, and ended without."""
+        return [
+            wave.ends[task]
+            for wave in self._waves.all()
+            for task, runs in enumerate(wave.jobs)
+            if runs[0] == signature and wave.begun[task] == attempts and task in wave.ends
+        ]
 
     def stop(self) -> None:
         """Leave the jobs alone: they go on without this command."""
 
     def last_words(self, signature: str) -> str:
         """Return the end of the newest log of a job that was to execute the run."""
-        for path in sorted(self._waves.glob("????.json"), reverse=True):
-            wave, answer = read_json(path) or {"jobs": []}, read_json(path.with_suffix(".answer.json")) or {}
-            for task, job in enumerate(wave["jobs"]):
-                log = self._root / "jobs" / f"{answer.get('id', '')}_{task}_0_log.err"
-                if signature in job and log.exists():
+        for wave in reversed(self._waves.all()):
+            for task, runs in enumerate(wave.jobs):
+                log = self._root / "jobs" / f"{wave.job_id(task)}_0_log.err"
+                if signature in runs and log.exists():
                     return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-5:])
         return ""
 
-    def _may_not_show_yet(self, path: Path, wave: dict[str, Any]) -> bool:
-        """Whether the last squeue is too old to know of the wave."""
-        answer = read_json(path.with_suffix(".answer.json"))
-        if answer is None or "error" in answer:
-            return time.time() - float(wave["time"]) < SETTLING_SECONDS and not self._seen(path)
-        return float(answer["time"]) >= self._asked
+    def _matched(self, wave: Wave, look: Look, queued: dict[tuple[str, int], QueuedJob]) -> list[Job]:
+        """Return the live jobs of a wave; those that have ended are put on record."""
+        name = self._prefix + wave.path.stem
+        seen = [queued[key] for key in queued if key[0] == name]
+        if seen and not wave.id and self._record:
+            self._waves.answer(wave, job=seen[0].id.partition("_")[0])
+        ends: dict[int, JobEnd] = {}
+        live: list[Job] = []
+        gone: list[int] = []
+        for task, runs in enumerate(wave.jobs):
+            job = queued.get((name, task))
+            if task in wave.ends or _is_leaving(name, task):
+                continue
+            if job is not None and job.state in ENDED:
+                ends[task] = JobEnd(id=job.id, state=job.state, node=job.node, time=time.time())
+            elif job is not None:
+                live.append(Job(runs=tuple(runs), id=job.id, state=job.state, reason=job.reason, node=job.node))
+            elif self._may_show_later(wave, look, seen=bool(seen)):
+                live.append(Job(runs=tuple(runs), id=wave.job_id(task)))
+            else:
+                gone.append(task)
+        if self._record:
+            self._waves.end(wave, {**self._departed(wave, gone), **ends})
+        return live
 
-    def _seen(self, path: Path) -> bool:
-        return any(job.name == self._prefix + path.stem for job in self._queue)
+    def _departed(self, wave: Wave, tasks: Sequence[int]) -> dict[int, JobEnd]:
+        if not tasks:
+            return {}
+        if not wave.id:  # it never came to be
+            self._waves.answer(wave, error="it never showed in the queue", refused=True)
+            return {}
+        known = self._queue.departed([wave.job_id(task) for task in tasks])
+        return {task: known.get(wave.job_id(task), JobEnd(id=wave.job_id(task), time=time.time())) for task in tasks}
+
+    def _may_show_later(self, wave: Wave, look: Look, *, seen: bool) -> bool:
+        """Whether the queue's answer is too old, or the submission too uncertain, to know of the wave."""
+        if not wave.answered:
+            return time.time() - wave.time < SETTLING_SECONDS and not seen
+        return not seen and wave.answered + _CLOCKS_DIFFER >= look.asked
 
 
-def _leaving() -> tuple[str, int]:
-    """Return the job around this process, if it has executed its runs and only ticks the study before it ends."""
-    if "DIFAIR_LEAVING" not in os.environ:
-        return "", 0
-    return os.environ.get("SLURM_JOB_NAME", ""), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+def _chunks(orders: Sequence[Order], most: int) -> Iterator[Sequence[Order]]:
+    """Yield the orders in arrays: each asks for one size of memory, and none is larger than SLURM allows."""
+    for factor in dict.fromkeys(order.memory_factor for order in orders):
+        alike = [order for order in orders if order.memory_factor == factor]
+        for begin in range(0, len(alike), most):
+            yield alike[begin : begin + most]
 
 
-def parse_queue(text: str) -> list[QueuedJob]:
-    """Return the jobs of squeue's lines `name|task|state|reason|nodes`; a job without tasks is task 0."""
-    jobs = []
-    for line in text.splitlines():
-        name, task, state, reason, node = line.strip().split("|")
-        jobs.append(
-            QueuedJob(name=name, task=int(task) if task.isdigit() else 0, state=state, reason=reason, node=node)
-        )
-    return jobs
+def _is_leaving(name: str, task: int) -> bool:
+    """Whether the task is the job around this process, which has executed its runs and only ticks before it ends."""
+    own = os.environ.get("SLURM_JOB_NAME"), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    return "DIFAIR_LEAVING" in os.environ and own == (name, task)

@@ -11,7 +11,7 @@ from difair_hpc.errors import ClusterUnreachable, Failure, InvalidValue
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.slurm import QueuedJob, SlurmCluster, parse_queue
-from difair_hpc.sweep.spec import Profile
+from difair_hpc.sweep.profile import Profile
 
 
 class Site:

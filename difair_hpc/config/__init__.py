@@ -13,10 +13,12 @@ from typing import Any
 
 import yaml
 
+from difair_hpc.config.places import choices, found, places_of, read_yaml
 from difair_hpc.errors import InvalidValue, UnknownKey, UserError
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
+from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.space import foreseen, run_keys
-from difair_hpc.sweep.spec import Axis, ChoiceRule, Profile, StageSpec, StudySpec
+from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
 from difair_hpc.sweep.stages import check_rule
 
 GROUPS = ("benchmark", "method", "protocol")
@@ -114,7 +116,7 @@ def run(values: Mapping[str, Any]) -> RunSpec:
         if key.split(".")[0] not in RUN_KEYS:
             raise UnknownKey(key, RUN_KEYS | SETTING_KEYS)
     groups = tuple((group, str(values[group])) for group in GROUPS if group in values)
-    content = copy.deepcopy(_composed(groups, tuple(_folders("sweeps"))))
+    content = copy.deepcopy(_composed(groups, tuple(places_of("sweeps"))))
     for key, value in values.items():
         if key not in GROUPS:
             _set(content, _ALIASES.get(key, key), value)
@@ -134,9 +136,13 @@ def build_run(base: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunSpec
 
 def profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profile:
     """Read slurm/<name>.yaml, the user's own first."""
-    folders = _folders("slurm")
-    content = _read_yaml(_found(folders, name, key="cluster"))
-    return build(Profile, {"name": name, **content, **(overrides or {})}, key="cluster")
+    content = read_yaml(found(places_of("slurm"), name, key="cluster"))
+    for key, value in (overrides or {}).items():
+        _set(content, key, value)
+    for key, value in content.items():
+        if isinstance(value, list):
+            content[key] = tuple(value)
+    return build(Profile, {"name": name, **content}, key="cluster")
 
 
 def study(name: str, values: Values) -> StudySpec:
@@ -146,7 +152,7 @@ def study(name: str, values: Values) -> StudySpec:
         UserError: there is no such sweep file; the ones there are listed.
         UnknownKey, InvalidValue: names the key and what is allowed.
     """
-    content = _read_yaml(_found(_folders("sweeps"), name, key="sweep"))
+    content = read_yaml(found(places_of("sweeps"), name, key="sweep"))
     if not _mapping("stages", content.get("stages") or {}):
         raise UserError(f"sweeps/{name}.yaml names no stages; see sweeps/digits.yaml for what one looks like.")
     everywhere = {key: value for key, value in values.items() if key.split(".")[0] in RUN_KEYS}
@@ -217,8 +223,8 @@ def _composed(groups: tuple[tuple[str, str], ...], folders: tuple[Path, ...]) ->
     from omegaconf.errors import OmegaConfBaseException
 
     for group, choice in groups:
-        if choice not in _choices(group):
-            raise InvalidValue(group, choice, "one of " + ", ".join(_choices(group)))
+        if choice not in choices(group):
+            raise InvalidValue(group, choice, "one of " + ", ".join(choices(group)))
     _search_own_folder_first()
     with initialize_config_dir(str(folders[-1]), version_base="1.3"):
         try:
@@ -240,52 +246,16 @@ def _search_own_folder_first() -> None:
 
     class OwnFolderFirst(SearchPathPlugin):
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            for folder in _folders("sweeps")[:-1]:
+            for folder in places_of("sweeps")[:-1]:
                 search_path.prepend("own", folder.as_uri())
 
     Plugins.instance().register(OwnFolderFirst)
-
-
-def _choices(group: str) -> list[str]:
-    return sorted({path.stem for folder in _folders("sweeps") for path in (folder / group).glob("*.yaml")})
-
-
-def _folders(name: str) -> list[Path]:
-    """Return the folders called `name` (sweeps or slurm), the user's own first, the shipped one last."""
-    own, shipped = Path.cwd() / name, _shipped(name)
-    return [own, shipped] if own.is_dir() and own.resolve() != shipped.resolve() else [shipped]
-
-
-def _shipped(name: str) -> Path:
-    package = Path(__file__).parent
-    installed = package / "_shipped" / name
-    return installed if installed.is_dir() else package.parent / name
-
-
-def _found(folders: Sequence[Path], name: str, *, key: str) -> Path:
-    for folder in folders:
-        if (path := folder / f"{name}.yaml").is_file():
-            return path
-    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")} - {"config"})
-    raise InvalidValue(
-        key, name, "one of " + ", ".join(names), advice=f"Your own go to {Path.cwd() / folders[-1].name}."
-    )
 
 
 def _mapping(key: str, value: Any) -> Values:
     if not isinstance(value, dict):
         raise InvalidValue(key, value, "a mapping of keys to values")
     return value
-
-
-def _read_yaml(path: Path) -> Values:
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no YAML file: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping of keys to values.")
-    return content
 
 
 def _set(content: Values, key: str, value: Any) -> None:

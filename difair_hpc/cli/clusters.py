@@ -1,0 +1,130 @@
+"""From a profile to a cluster and its limits; and what a study remembers of how it was asked for."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from difair_hpc import config
+from difair_hpc.files import read_json, write_atomically
+from difair_hpc.runs.spec import ExecutionSpec, build
+from difair_hpc.sweep.commands import run_command
+from difair_hpc.sweep.ledger import ledger
+from difair_hpc.sweep.nodes import NodeRule
+from difair_hpc.sweep.plan import Limits
+from difair_hpc.sweep.profile import Profile
+
+if TYPE_CHECKING:
+    from difair_hpc.sweep.cluster import Cluster
+    from difair_hpc.sweep.slurm import SlurmCluster
+
+_SLURM_PARALLEL, _SLURM_THREADS = 32, 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """The command that last asked for a study."""
+
+    name: str
+    """Of the sweep file."""
+    words: tuple[str, ...]
+    """Its key=value words."""
+    folder: str
+    """Where it was given."""
+    profile: Profile
+
+
+def keep_request(root: Path, study: str, request: Request) -> None:
+    """Remember the request in the study's folder."""
+    content = json.dumps(dataclasses.asdict(request), indent=1)
+    write_atomically(ledger(root, study).path / "request.json", content)
+
+
+def request_of(root: Path, study: str) -> Request | None:
+    """Return the request that `keep_request` kept, or None where there is none that this version understands."""
+    content = read_json(ledger(root, study).path / "request.json")
+    if not isinstance(content, dict):
+        return None
+    profile = {**content["profile"], "setup": tuple(content["profile"]["setup"])}
+    known = {field.name for field in dataclasses.fields(Profile)}
+    kept = build(Profile, {key: value for key, value in profile.items() if key in known}, key="cluster")
+    return Request(name=content["name"], words=tuple(content["words"]), folder=content["folder"], profile=kept)
+
+
+def connect(
+    study: str, profile: Profile, where: config.Settings, *, again: Sequence[str] = (), code: Path | None = None
+) -> "Cluster":
+    """Return what executes the runs of a study: SLURM jobs or local processes."""
+    if profile.executor == "slurm":
+        return slurm_cluster(study, profile, where, again=again, code=code)
+    from difair_hpc.sweep.cluster import LocalCluster
+
+    gpus = _gpus(profile.device)
+    threads = profile.threads or max(1, len(os.sched_getaffinity(0)) // limits_of(profile).parallel)
+    return LocalCluster(where.root, _execution(profile, where, threads), gpus=gpus)
+
+
+def slurm_cluster(
+    study: str,
+    profile: Profile,
+    where: config.Settings,
+    *,
+    again: Sequence[str] = (),
+    code: Path | None = None,
+    record: bool = True,
+) -> "SlurmCluster":
+    """Return the SLURM jobs of a study; `record=False` for commands that only read."""
+    from difair_hpc.sweep.queue import Queue, shared_cache
+    from difair_hpc.sweep.site import submit_limits
+    from difair_hpc.sweep.slurm import SlurmCluster
+
+    return SlurmCluster(
+        where.root,
+        study,
+        profile,
+        _execution(profile, where, profile.threads or _SLURM_THREADS),
+        queue=Queue(run_command, max_age=profile.poll_seconds, cache=shared_cache()),
+        limits=lambda: submit_limits(run_command, account=profile.account, qos=profile.qos),
+        again=again,
+        code=code,
+        record=record,
+    )
+
+
+def limits_of(profile: Profile) -> Limits:
+    """Return what the profile allows, dividing this machine where it leaves that open."""
+    common: dict[str, Any] = {
+        "budgets": profile.budgets,
+        "alike": profile.halt_after_alike,
+        "memory_growth": profile.memory_growth,
+    }
+    if profile.executor == "slurm":
+        parallel, per_job = profile.parallel or _SLURM_PARALLEL, profile.runs_per_job or 1
+        return Limits(parallel=parallel, runs_per_job=per_job, lanes=profile.runs_per_gpu, **common)
+    slots = _gpus(profile.device) * profile.runs_per_gpu or min(len(os.sched_getaffinity(0)), 4)
+    return Limits(parallel=profile.parallel or slots, runs_per_job=profile.runs_per_job, **common)
+
+
+def node_rule(profile: Profile) -> NodeRule:
+    """Return when the profile leaves a node out."""
+    return NodeRule(after=profile.exclude_after, minutes=profile.exclude_minutes)
+
+
+def _execution(profile: Profile, where: config.Settings, threads: int) -> ExecutionSpec:
+    return ExecutionSpec(
+        data_root=str(where.data_root),
+        device=os.environ.get("DIFAIR_DEVICE") or profile.device,
+        threads=threads,
+        checkpoint_epochs=profile.checkpoint_epochs,
+        checkpoint_seconds=profile.checkpoint_seconds,
+    )
+
+
+def _gpus(device: str) -> int:
+    if device == "cpu":
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,173 @@
+"""A study under way: ticks, live progress, MLflow, and the report at its end."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from difair_hpc import config
+from difair_hpc.cli.clusters import connect, limits_of, node_rule
+from difair_hpc.cli.screen import console, run_label
+from difair_hpc.errors import ClusterUnreachable, Failure
+from difair_hpc.runs.attempts import Attempt
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.stop import StopFlag
+from difair_hpc.sweep.lease import Wishes
+from difair_hpc.sweep.ledger import ledger
+from difair_hpc.sweep.profile import Profile
+from difair_hpc.sweep.spec import StudySpec
+
+if TYPE_CHECKING:
+    from difair_hpc.cli.progress import StudyProgress
+    from difair_hpc.runs.tracking import Tracker
+    from difair_hpc.sweep.cluster import Cluster
+    from difair_hpc.sweep.reconcile import Reconciler, StageView
+
+_TICK_SECONDS = {"local": 0.5, "slurm": 2.0}
+_SHIP_SECONDS = 5.0
+_GRACE_SECONDS = 20.0
+
+
+class Drive:
+    """One command's hold on a study."""
+
+    def __init__(
+        self,
+        study: StudySpec,
+        profile: Profile,
+        where: config.Settings,
+        *,
+        again: Sequence[str] = (),
+        code: Path | None = None,
+    ) -> None:
+        """Keep what driving needs; `again` and `code` are for jobs (SlurmCluster)."""
+        self.study = study
+        self.profile = profile
+        self.where = where
+        self.seen: Sequence[StageView] = []
+        self._again = again
+        self._code = code
+
+    def tick(self, held: Attempt) -> None:
+        """Look once, submit what is due, ship what is new, and write the report where all is complete."""
+        self._whole(held, StopFlag(), once=True)
+
+    def attend(self, held: Attempt, flag: StopFlag) -> "Sequence[StageView]":
+        """Tick until all stages are complete, nothing can happen without the user, or somebody asks to stop."""
+        self._whole(held, flag, once=False)
+        return self.seen
+
+    def verdict(self, seen: "Sequence[StageView]") -> int:
+        """Say what the study waits for or lacks, and return the exit code."""
+        screen = console()
+        if seen and seen[-1].waits:
+            held = sum(bool(state.hold) for state in seen[-1].states.values())
+            reason = seen[-1].halted or f"{held} runs are held, and nothing else is left to do"
+            screen.print(f"study {self.study.name} waits: {reason}", markup=False)
+            screen.print(f"difair resume {self.study.name} starts what was held or has failed again", markup=False)
+            return 1
+        lost = {trial.state.signature for view in seen for trial in view.trials if trial.state.status != "done"}
+        if lost:
+            screen.print(f"{len(lost)} runs failed for good and are missing in the tables; difair status says why")
+        return 1 if lost else 0
+
+    def _whole(self, held: Attempt, flag: StopFlag, *, once: bool) -> None:
+        from difair_hpc.cli.progress import StudyProgress
+        from difair_hpc.cli.report import publish
+        from difair_hpc.sweep.reconcile import Reconciler
+
+        cluster = connect(self.study.name, self.profile, self.where, again=self._again, code=self._code)
+        limits, root = limits_of(self.profile), self.where.root
+        reconciler = Reconciler(
+            self.study,
+            root=root,
+            build=config.build_run,
+            cluster=cluster,
+            limits=limits,
+            nodes=node_rule(self.profile),
+            counts=held.counts,
+        )
+        screen = console()
+        screen.print(f"study {self.study.name}: runs in {root / 'runs'}, {limits.parallel} at once", soft_wrap=True)
+        with _tracker(self.where, self.study.name) as tracker:
+            with StudyProgress(screen, [stage.name for stage in self.study.stages]) as progress:
+                self._loop(reconciler, tracker, progress, flag, once=once)
+                if flag and cluster.detached:
+                    screen.print(f"{flag.reason}: jobs go on without this command")
+                elif flag:
+                    screen.print(f"{flag.reason}: runs save and leave")
+                    _leave(cluster)
+                _ship(tracker, root, self.seen, progress.warn)
+            if complete(self.study, self.seen):
+                publish(self.where, self.study.name, tracker, screen)
+
+    def _loop(
+        self,
+        reconciler: "Reconciler",
+        tracker: "Tracker | None",
+        progress: "StudyProgress",
+        flag: StopFlag,
+        *,
+        once: bool,
+    ) -> None:
+        shipped = time.monotonic()
+        wishes = Wishes(ledger(self.where.root, self.study.name).path)
+        while True:
+            if not once:
+                wishes.take()
+            try:
+                self.seen = reconciler.tick()
+                progress.show(self.seen)
+            except ClusterUnreachable as error:
+                progress.warn(f"{error} Jobs that run go on; {'the next tick tries' if once else 'trying'} again.")
+            ended = complete(self.study, self.seen) or (bool(self.seen) and self.seen[-1].waits)
+            if flag or once or ended:
+                return
+            if time.monotonic() - shipped > _SHIP_SECONDS:
+                _ship(tracker, reconciler.root, self.seen, progress.warn)
+                shipped = time.monotonic()
+            time.sleep(_TICK_SECONDS[self.profile.executor])
+
+
+def complete(study: StudySpec, seen: "Sequence[StageView]") -> bool:
+    """Whether nothing is left to do in any stage."""
+    return len(seen) == len(study.stages) and seen[-1].complete
+
+
+def _leave(cluster: "Cluster") -> None:
+    """Ask all runs to save, and give them the grace time; one that is just starting hears only a later request."""
+    until = time.monotonic() + _GRACE_SECONDS
+    while cluster.jobs() and time.monotonic() < until:
+        cluster.stop()
+        time.sleep(1.0)
+
+
+def _ship(tracker: "Tracker | None", root: Path, seen: "Sequence[StageView]", warn: Callable[[str], None]) -> None:
+    """Bring MLflow up to date; a store that fails for a while costs a warning, not the study."""
+    if tracker is None:
+        return
+    try:
+        for view in seen:
+            for trial in view.trials:
+                label = run_label(view.parameters[trial.number])
+                tracker.ship(run_folder(root, trial.state.signature), stage=view.stage.name, label=label)
+    except Failure as error:
+        warn(f"{error} Training goes on; difair sync brings MLflow up to date later.")
+
+
+@contextmanager
+def _tracker(where: config.Settings, study: str) -> "Iterator[Tracker | None]":
+    """Open MLflow for the block, and say there that the study stopped if the block does not come to its end."""
+    if where.tracking_uri == "none":
+        yield None
+        return
+    from difair_hpc.cli.figures import draw_run
+    from difair_hpc.runs.tracking import Tracker, default_uri
+
+    tracker = Tracker(where.tracking_uri or default_uri(where.root), root=where.root, study=study, draw=draw_run)
+    try:
+        yield tracker
+    finally:
+        if not tracker.study_finished:
+            tracker.close_parents(live=False)

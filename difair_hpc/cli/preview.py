@@ -1,0 +1,72 @@
+"""What a study would do: its runs as far as they are known, what they cost, and the question before a costly one."""
+
+import sys
+
+from rich.console import Console
+
+from difair_hpc import config
+from difair_hpc.cli.screen import run_label
+from difair_hpc.errors import UserError
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.sweep.cost import StageCost, gpu_hours, planned_runs
+from difair_hpc.sweep.profile import Profile
+from difair_hpc.sweep.space import certain_trials, foreseen
+from difair_hpc.sweep.spec import StageSpec, StudySpec
+
+
+def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: Console) -> None:
+    """Print the runs of each stage as far as they are known, and the GPU-hours of all."""
+    total = 0
+    for stage, cost in zip(study.stages, stage_costs(study), strict=True):
+        waits = stage.search == "optuna" or stage.chosen_in or any(axis.chosen_in for axis in stage.space)
+        wanted = [] if waits else certain_trials(stage, {}, [])
+        screen.print(f"stage {stage.name} ({stage.search}): {cost.runs} runs of {cost.epochs} epochs")
+        for parameters in wanted:
+            spec = config.build_run(stage.base, parameters)
+            done = run_folder(where.root, spec.signature).state().status
+            screen.print(f"  {spec.signature}  {run_label(parameters)}  {spec.protocol.epochs} epochs  {done}")
+        if waits and stage.search != "optuna":
+            screen.print("  follows from what an earlier stage chooses")
+        total += len(wanted)
+    if profile.has_gpus:
+        hours = study_gpu_hours(study, profile)
+        screen.print(f"about {hours:.0f} GPU-hours if nothing were done yet, {_rate(profile)}", soft_wrap=True)
+    screen.print(f"{total} runs are certain from the start; nothing was started")
+
+
+def confirm(study: StudySpec, profile: Profile, screen: Console) -> bool:
+    """Ask before a study that may need many GPU-hours; return whether to begin it.
+
+    Raises:
+        UserError: there is nobody to ask.
+    """
+    hours = study_gpu_hours(study, profile)
+    if not profile.has_gpus or hours <= profile.ask_above_gpu_hours:
+        return True
+    text = f"study {study.name} may need {hours:.0f} GPU-hours ({_rate(profile)})"
+    if not sys.stdin.isatty():
+        limit = f"ask_above_gpu_hours={profile.ask_above_gpu_hours:g}"
+        raise UserError(f"{text}, more than {limit} of profile {profile.name}; repeat with -y to begin it.")
+    screen.print(f"{text}. Begin? [y/N] ", end="", markup=False)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def stage_costs(study: StudySpec) -> list[StageCost]:
+    """Return runs and epochs of each stage."""
+    costs: list[StageCost] = []
+    before: dict[str, StageSpec] = {}
+    for stage in study.stages:
+        epochs = config.build_run(stage.base, foreseen(stage)[0]).protocol.epochs
+        costs.append(StageCost(stage=stage.name, runs=planned_runs(stage, before), epochs=epochs))
+        before[stage.name] = stage
+    return costs
+
+
+def study_gpu_hours(study: StudySpec, profile: Profile) -> float:
+    """Return the GPU-hours of a whole study by the profile's own rate."""
+    rate = profile.gpu_hours_per_600_epochs
+    return gpu_hours(stage_costs(study), per_600_epochs=rate, runs_per_gpu=profile.runs_per_gpu)
+
+
+def _rate(profile: Profile) -> str:
+    return f"at gpu_hours_per_600_epochs={profile.gpu_hours_per_600_epochs:g}"

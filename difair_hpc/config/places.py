@@ -1,0 +1,65 @@
+"""Where YAML files are found: a user's own ./sweeps and ./slurm before the shipped ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from difair_hpc.errors import InvalidValue, UserError
+
+
+def folders() -> dict[str, Path]:
+    """Return the folders of YAML files as a frozen copy names them: the shipped ones, and own/… for the user's."""
+    named: dict[str, Path] = {}
+    for name in ("sweeps", "slurm"):
+        *own, shipped = places_of(name)
+        named |= {name: shipped} | {f"own/{name}": folder for folder in own}
+    return named
+
+
+def choices(group: str) -> list[str]:
+    """Return the names of the files of a group, such as benchmark."""
+    return sorted({path.stem for folder in places_of("sweeps") for path in (folder / group).glob("*.yaml")})
+
+
+def places_of(name: str) -> list[Path]:
+    """Return the folders called `name` (sweeps or slurm), the user's own first, the shipped one last."""
+    own, shipped = Path.cwd() / name, _shipped(name)
+    return [own, shipped] if own.is_dir() and own.resolve() != shipped.resolve() else [shipped]
+
+
+def _shipped(name: str) -> Path:
+    package = Path(__file__).parents[1]
+    installed = package / "_shipped" / name
+    return installed if installed.is_dir() else package.parent / name
+
+
+def found(folders: Sequence[Path], name: str, *, key: str) -> Path:
+    """Return the file of a name in the first folder that has it.
+
+    Raises:
+        InvalidValue: none has it; names `key` and the files that are there.
+    """
+    for folder in folders:
+        if (path := folder / f"{name}.yaml").is_file():
+            return path
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")} - {"config"})
+    raise InvalidValue(
+        key, name, "one of " + ", ".join(names), advice=f"Your own go to {Path.cwd() / folders[-1].name}."
+    )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        UserError: it holds none.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no YAML file: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a mapping of keys to values.")
+    return content

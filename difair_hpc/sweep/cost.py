@@ -1,0 +1,43 @@
+"""What a study asks for before it begins: how many runs, of how many epochs, and how many GPU-hours. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from difair_hpc.sweep.spec import StageSpec
+
+PROTOCOL_EPOCHS = 600
+"""Epochs of the paper's protocol, to which a profile's GPU-hours refer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageCost:
+    """One stage as far as it can be foreseen."""
+
+    stage: str
+    runs: int
+    epochs: int
+    """Of each run."""
+
+
+def planned_runs(stage: StageSpec, before: Mapping[str, StageSpec]) -> int:
+    """Return how many trials a stage will have; `before`: the earlier stages, of which one may choose its values."""
+    if stage.search == "optuna":
+        return stage.trials
+    if stage.search == "final":
+        return math.prod(map(len, (stage.benchmarks, stage.methods, stage.splits, stage.seeds)))
+    return math.prod(
+        before[axis.chosen_in].choose.keep if axis.chosen_in is not None else len(axis.values) for axis in stage.space
+    )
+
+
+def gpu_hours(costs: Sequence[StageCost], *, per_600_epochs: float, runs_per_gpu: int) -> float:
+    """Return the GPU-hours of all stages.
+
+    Args:
+        costs: Of the stages.
+        per_600_epochs: Hours that one run of the paper's protocol takes when it has a GPU to itself.
+        runs_per_gpu: Runs that share a GPU; they are taken to be no slower for it.
+    """
+    epochs = sum(cost.runs * cost.epochs for cost in costs)
+    return epochs / PROTOCOL_EPOCHS * per_600_epochs / runs_per_gpu

@@ -1,0 +1,77 @@
+"""One reconciler at a time: the lease on a study, and how a tick that comes too early for it is not lost.
+
+A job that ends says that it wants a tick, and then tries to take the lease. If another holds it, that one sees the
+wish, after its own tick or after it has let go, and looks again: nobody has to wait.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from difair_hpc.errors import RunBusy
+from difair_hpc.runs.attempts import Attempt
+
+_KEPT = 5
+"""Newest claims that stay on record; cron makes one a minute."""
+
+
+class Wishes:
+    """The wish for another tick, a file in the study's folder."""
+
+    def __init__(self, study: Path) -> None:
+        """Look in the folder of a study."""
+        self._path = study / "tick.wanted"
+
+    def wish(self) -> None:
+        """Ask for a tick that begins after this moment."""
+        self._path.touch()
+
+    def take(self) -> bool:
+        """Take the wish away before a tick begins; return whether there was one."""
+        try:
+            self._path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def stands(self) -> bool:
+        """Whether somebody asked since the last `take`."""
+        return self._path.exists()
+
+
+def lease(study: Path) -> Attempt:
+    """Claim a study; hold it as a context manager, so that it beats.
+
+    Raises:
+        RunBusy: a live process drives it.
+    """
+    claim = Attempt(study, {}, what="study")
+    for path in (study / "attempts").iterdir():
+        number = path.name.partition(".")[0]
+        if number.isdigit() and int(number) <= claim.number - _KEPT:
+            path.unlink(missing_ok=True)
+    return claim
+
+
+def tick_in_turn(study: Path, tick: Callable[[Attempt], None]) -> bool:
+    """Tick a study until no wish is left, unless another process drives it and will see ours.
+
+    Args:
+        study: The study's folder.
+        tick: One whole pass under the lease.
+
+    Returns:
+        Whether this process ticked.
+    """
+    wishes, ticked = Wishes(study), False
+    wishes.wish()
+    while wishes.stands():
+        try:
+            held = lease(study)
+        except RunBusy:
+            return ticked
+        with held:
+            while wishes.take():
+                tick(held)
+                ticked = True
+            held.end("finished")
+    return ticked

@@ -1,0 +1,141 @@
+"""What a tick sees of the runs: where each stands, why its attempts ended, and which nodes fail them.
+
+The verdict on an attempt is put on record in the run folder once there is evidence enough. A run that is done is read
+once; one that no job executes cannot change, and is looked at again only now and then.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from difair_hpc.runs.attempts import AttemptView, set_kind, views
+from difair_hpc.runs.folder import RunFolder, RunState, run_folder
+from difair_hpc.runs.marks import Mark, read_mark, write_mark
+from difair_hpc.sweep.cluster import Cluster
+from difair_hpc.sweep.ends import NODES_FAULT, Accident, EndKind, Evidence, fingerprint, kind_of
+from difair_hpc.sweep.jobs import Job, JobEnd
+from difair_hpc.sweep.plan import TrialView
+
+_AGAIN_SECONDS = 30.0
+_LOG_BYTES = 20_000
+_NOBODYS_FAULT = ("CANCELLED", "PREEMPTED", "NODE_FAIL")
+_BACK_IN_QUEUE = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "CONFIGURING")
+
+
+class Sight:
+    """Looks at run folders for one reconciler or one reading command."""
+
+    def __init__(self, root: Path, cluster: Cluster, *, record: bool = True) -> None:
+        """Look under an output root; `record`: put verdicts on record (the holder of a lease alone may)."""
+        self._root = root
+        self._cluster = cluster
+        self._record = record
+        self._seen: dict[str, tuple[float, TrialView]] = {}
+        self._by_id: dict[str, Job] = {}
+        self._listed: set[str] = set()
+        self.accidents: dict[tuple[str, float], Accident] = {}
+        """Failures by run and attempt (or moment), as far as this object has seen them."""
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Take note of the jobs that have not ended, before anything is viewed."""
+        self._by_id = {job.id: job for job in jobs}
+        self._listed = {signature for job in jobs for signature in job.runs}
+
+    def view(self, signature: str) -> TrialView:
+        """Return where a run stands, as a trial without number."""
+        before = self._seen.get(signature)
+        if before is not None:
+            moment, old = before
+            moves = old.state.status == "running" or signature in self._listed
+            if old.state.status == "done" or (not moves and time.monotonic() - moment < _AGAIN_SECONDS):
+                return old
+        view = self._look(run_folder(self._root, signature))
+        self._seen[signature] = time.monotonic(), view
+        return view
+
+    def forget(self, signature: str) -> None:
+        """Look anew at a run that was submitted."""
+        self._seen.pop(signature, None)
+
+    def _look(self, folder: RunFolder) -> TrialView:
+        state = folder.state()
+        if state.status == "done":
+            return TrialView(number=-1, state=state, told=False)
+        attempts, mark = views(folder.path), read_mark(folder.path)
+        kinds: Counter[EndKind] = Counter()
+        last: EndKind | None = None
+        for place, attempt in enumerate(attempts):
+            last = self._verdict(folder, attempts, place) if attempt.number > mark.forgiven else None
+            if last is not None:
+                kinds[last] += 1
+                self._note(state.signature, attempt, last)
+        unbegun = [end for end in self._cluster.unbegun(state.signature, len(attempts)) if end.time > mark.time]
+        if self._was_cancelled(attempts, unbegun, mark):
+            state = self._hold(folder, state, mark)
+        faults = [end for end in unbegun if end.state not in _NOBODYS_FAULT]
+        for end in faults:
+            accident = Accident(run=state.signature, node=end.node, time=end.time, alike="")
+            self.accidents[state.signature, end.time] = accident
+        alike = fingerprint(attempts[-1].end) if last is not None else ""
+        return TrialView(number=-1, state=state, told=False, ends=kinds, last=last, alike=alike, unbegun=len(faults))
+
+    def _was_cancelled(self, attempts: Sequence[AttemptView], unbegun: Sequence[JobEnd], mark: Mark) -> bool:
+        """Whether somebody took the run's job from the queue by scancel since the mark was made."""
+        ends = list(unbegun)
+        if attempts and attempts[-1].place.job and (end := self._cluster.ended(attempts[-1].place.job)) is not None:
+            ends.append(end)
+        return not mark.hold and any(
+            end.state == "CANCELLED" and end.time > mark.time and end.id not in mark.jobs for end in ends
+        )
+
+    def _hold(self, folder: RunFolder, state: RunState, mark: Mark) -> RunState:
+        """Hold a run back whose job somebody cancelled: that was meant."""
+        if not self._record:
+            return state
+        write_mark(folder.path, replace(mark, hold="held", by="scancel"))
+        return folder.state()
+
+    def _verdict(self, folder: RunFolder, attempts: Sequence[AttemptView], place: int) -> EndKind | None:
+        """Return the type of an attempt's end; None while it works, or while SLURM may still tell more."""
+        attempt = attempts[place]
+        if attempt.kind:
+            return attempt.kind  # type: ignore[return-value]
+        later = attempts[place + 1] if place + 1 < len(attempts) else None
+        if attempt.alive and later is None:
+            return None
+        ended = self._cluster.ended(attempt.place.job) if attempt.place.job else JobEnd()
+        again = later is not None and later.place.job == attempt.place.job != ""
+        if ended is None and later is None:
+            job = self._by_id.get(attempt.place.job)
+            again = job is not None and job.state in _BACK_IN_QUEUE
+            if not again:
+                return None
+        before = attempts[place - 1].position if place else (0, 0)
+        evidence = Evidence(
+            state=ended.state if ended is not None and not again else "",
+            log=self._log(attempt, later),
+            started_again=again,
+            moved=attempt.position > before,
+        )
+        kind, proof = kind_of(attempt.end, evidence)
+        if self._record:
+            set_kind(folder.path, attempt.number, kind, proof)
+        return kind
+
+    def _log(self, attempt: AttemptView, later: AttemptView | None) -> str:
+        path = self._root / "jobs" / f"{attempt.place.log}.err"
+        if not attempt.place.log or not path.exists():
+            return ""
+        shared = later is not None and later.place.log == attempt.place.log
+        end = later.place.offset if later is not None and shared else path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(attempt.place.offset, end - _LOG_BYTES))
+            return file.read(max(0, end - file.tell())).decode("utf-8", errors="replace")
+
+    def _note(self, signature: str, attempt: AttemptView, kind: EndKind) -> None:
+        if kind in NODES_FAULT and attempt.place.node:
+            moment = float((attempt.end or attempt.beat or {"time": attempt.record["started"]})["time"])
+            accident = Accident(run=signature, node=attempt.place.node, time=moment, alike=fingerprint(attempt.end))
+            self.accidents[signature, attempt.number] = accident

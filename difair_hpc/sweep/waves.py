@@ -1,0 +1,106 @@
+"""Waves of jobs on disk, `studies/<name>/waves/`: what was submitted, what sbatch answered, and how each job ended.
+
+`0007.json` is written before sbatch; `0007.answer.json` after it; `0007.ends.json` grows as jobs leave the queue. So a
+job that SLURM accepted while sbatch failed, or while its submitter died, is known by the number in its name.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from difair_hpc.files import read_json, write_atomically, write_once
+from difair_hpc.sweep.jobs import JobEnd
+
+
+@dataclass(kw_only=True, slots=True)
+class Wave:
+    """One array of jobs."""
+
+    number: int
+    path: Path
+    """Its file."""
+    jobs: list[list[str]]
+    """Signatures of the runs of each task."""
+    begun: list[int]
+    """Attempts at the first run of each task when it was submitted."""
+    time: float
+    """When it was put on disk, seconds since 1970."""
+    id: str = ""
+    """SLURM's number of the array; empty while nobody knows it."""
+    answered: float = 0.0
+    """When sbatch answered; 0: it has not."""
+    refused: bool = False
+    """Whether SLURM itself said that it did not take the wave."""
+    ends: dict[int, JobEnd] = field(default_factory=dict)
+    """How tasks left the queue."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.refused or len(self.ends) == len(self.jobs)
+
+    def job_id(self, task: int) -> str:
+        """Return SLURM's name of a task, or nothing while nobody knows it."""
+        return f"{self.id}_{task}" if self.id else ""
+
+
+class Waves:
+    """The waves of one study; only the holder of its lease writes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read from the folder; it need not exist."""
+        self._folder = folder
+        self._known: dict[int, Wave] = {}
+
+    def all(self) -> list[Wave]:
+        """Return the waves by number; what is on disk for good is read once."""
+        for path in sorted(self._folder.glob("????*.json")):
+            number, _, rest = path.name.partition(".")
+            if rest == "json" and int(number) not in self._known and (content := read_json(path)) is not None:
+                self._known[int(number)] = _wave(int(number), path, content)
+        waves = [self._known[number] for number in sorted(self._known)]
+        for wave in waves:
+            if not wave.over:
+                _refresh(wave)
+        return waves
+
+    def add(self, content: Mapping[str, Any]) -> Wave:
+        """Put the next wave on disk before it is submitted; `content` has at least jobs and begun."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((wave.number for wave in self.all()), default=0)
+        path = self._folder / f"{number:04d}.json"
+        whole = {**content, "time": time.time()}
+        made = write_once(path, json.dumps(whole))
+        assert made, "the holder of the study's lease alone makes waves"
+        self._known[number] = _wave(number, path, whole)
+        return self._known[number]
+
+    def answer(self, wave: Wave, *, job: str = "", error: str = "", refused: bool = False) -> None:
+        """Put on disk what sbatch answered; `refused`: SLURM said no, so that no job can have come of it."""
+        content = {"time": time.time(), "id": job, "error": error, "refused": refused}
+        write_atomically(wave.path.with_suffix(".answer.json"), json.dumps(content))
+        _refresh(wave)
+
+    def end(self, wave: Wave, ends: Mapping[int, JobEnd]) -> None:
+        """Put on disk how tasks ended."""
+        if ends:
+            wave.ends |= ends
+            content = {task: asdict(end) for task, end in wave.ends.items()}
+            write_atomically(wave.path.with_suffix(".ends.json"), json.dumps(content))
+
+
+def _wave(number: int, path: Path, content: Mapping[str, Any]) -> Wave:
+    begun = content.get("begun", [0] * len(content["jobs"]))
+    return Wave(number=number, path=path, jobs=content["jobs"], begun=begun, time=float(content["time"]))
+
+
+def _refresh(wave: Wave) -> None:
+    answer = read_json(wave.path.with_suffix(".answer.json")) or {}
+    wave.id = answer.get("id", "")
+    wave.answered = float(answer.get("time", 0.0)) if not answer.get("error") else 0.0
+    wave.refused = bool(answer.get("refused"))
+    ends = read_json(wave.path.with_suffix(".ends.json")) or {}
+    wave.ends = {int(task): JobEnd(**end) for task, end in ends.items()}
