@@ -78,7 +78,7 @@ def _attend(drive: Drive, folder: Path) -> int:
     with _held(folder, patience=patience) as held, stop_on_signal() as flag:
         seen = drive.attend(held, flag)
         held.end("stopped" if flag else "finished")
-    if drive.profile.executor == "slurm" and Wishes(folder).stands():
+    if flag and Wishes(folder).stands():
         tick_in_turn(folder, drive.tick)  # a job asked while this command was leaving
     if flag:
         console().print(f"stopped by {flag.reason}; the same command continues, finished runs are not repeated")

@@ -35,20 +35,23 @@ class Sight:
         self._seen: dict[str, tuple[float, TrialView]] = {}
         self._by_id: dict[str, Job] = {}
         self._listed: set[str] = set()
+        self._moving: set[str] = set()
         self.accidents: dict[tuple[str, float], Accident] = {}
         """Failures by run and attempt (or moment), as far as this object has seen them."""
 
     def expect(self, jobs: Sequence[Job]) -> None:
         """Take note of the jobs that have not ended, before anything is viewed."""
         self._by_id = {job.id: job for job in jobs}
-        self._listed = {signature for job in jobs for signature in job.runs}
+        listed = {signature for job in jobs for signature in job.runs}
+        self._moving = listed | self._listed  # what has just left the list has changed as well
+        self._listed = listed
 
     def view(self, signature: str) -> TrialView:
         """Return where a run stands, as a trial without number."""
         before = self._seen.get(signature)
         if before is not None:
             moment, old = before
-            moves = old.state.status == "running" or signature in self._listed
+            moves = old.state.status == "running" or signature in self._moving
             if old.state.status == "done" or (not moves and time.monotonic() - moment < _AGAIN_SECONDS):
                 return old
         view = self._look(run_folder(self._root, signature))

@@ -217,6 +217,7 @@ class SlurmCluster:
         """Return the live jobs of a wave; those that have ended are put on record."""
         name = self._prefix + wave.path.stem
         seen = [queued[key] for key in queued if key[0] == name]
+        wave.seen = wave.seen or bool(seen)
         if seen and not wave.id and self._record:
             self._waves.answer(wave, job=seen[0].id.partition("_")[0])
         ends: dict[int, JobEnd] = {}
@@ -230,7 +231,7 @@ class SlurmCluster:
                 ends[task] = JobEnd(id=job.id, state=job.state, node=job.node, time=time.time())
             elif job is not None:
                 live.append(Job(runs=tuple(runs), id=job.id, state=job.state, reason=job.reason, node=job.node))
-            elif self._may_show_later(wave, look, seen=bool(seen)):
+            elif self._may_show_later(wave, look):
                 live.append(Job(runs=tuple(runs), id=wave.job_id(task)))
             else:
                 gone.append(task)
@@ -247,11 +248,13 @@ class SlurmCluster:
         known = self._queue.departed([wave.job_id(task) for task in tasks])
         return {task: known.get(wave.job_id(task), JobEnd(id=wave.job_id(task), time=time.time())) for task in tasks}
 
-    def _may_show_later(self, wave: Wave, look: Look, *, seen: bool) -> bool:
+    def _may_show_later(self, wave: Wave, look: Look) -> bool:
         """Whether the queue's answer is too old, or the submission too uncertain, to know of the wave."""
+        if wave.seen:
+            return False
         if not wave.answered:
-            return time.time() - wave.time < SETTLING_SECONDS and not seen
-        return not seen and wave.answered + _CLOCKS_DIFFER >= look.asked
+            return time.time() - wave.time < SETTLING_SECONDS
+        return wave.answered + _CLOCKS_DIFFER >= look.asked
 
 
 def _chunks(orders: Sequence[Order], most: int) -> Iterator[Sequence[Order]]:

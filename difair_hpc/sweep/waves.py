@@ -34,6 +34,8 @@ class Wave:
     """When sbatch answered; 0: it has not."""
     refused: bool = False
     """Whether SLURM itself said that it did not take the wave."""
+    seen: bool = False
+    """Whether this process has seen it in the queue."""
     ends: dict[int, JobEnd] = field(default_factory=dict)
     """How tasks left the queue."""
 

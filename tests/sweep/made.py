@@ -49,9 +49,9 @@ def finish(root: Path, signature: str, *, diverged: bool = False, **changes: Any
     attempt.end("finished")
 
 
-def fail(root: Path, signature: str, message: str = "ValueError: made up") -> None:
+def fail(root: Path, signature: str, message: str = "ValueError: made up", trace: str = "") -> None:
     """Let an attempt at the run fail."""
-    Attempt(run_folder(root, signature).path, {}).end("failed", message=message)
+    Attempt(run_folder(root, signature).path, {}).end("failed", message=message, trace=trace)
 
 
 def die(root: Path, signature: str) -> None:

@@ -14,6 +14,7 @@ from difair_hpc.config import build_run
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.cluster import Cluster, LocalCluster, MemoryCluster
+from difair_hpc.sweep.jobs import Order
 from tests.sweep.made import finish
 
 TINY = {"benchmark": "digits", "protocol": "short", "protocol.epochs": 1, "protocol.warmup_epochs": 0}
@@ -62,14 +63,26 @@ class TestCluster:
         signature = created(bench.root)
         assert list(bench.cluster.jobs()) == []
         assert bench.cluster.last_words(signature) == ""
-        bench.cluster.submit([[signature]])
-        assert [list(job) for job in bench.cluster.jobs()] == [[signature]]
+        bench.cluster.submit([Order(runs=(signature,))])
+        assert [job.runs for job in bench.cluster.jobs()] == [(signature,)]
         bench.work()
         assert run_folder(bench.root, signature).state().status == "done"
 
+    def test_a_job_that_ends_without_beginning_its_run_is_remembered(self, bench: Bench) -> None:
+        signature = created(bench.root, **{"protocol.epochs": 500})
+        if isinstance(bench.cluster, MemoryCluster):
+            bench.cluster._execute = lambda _: None
+        else:
+            (run_folder(bench.root, signature).path / "spec.json").write_text("{torn")
+        bench.cluster.submit([Order(runs=(signature,), begun=0)])
+        assert bench.cluster.unbegun(signature, 0) == []
+        bench.work()
+        assert len(bench.cluster.unbegun(signature, 0)) == 1
+        assert bench.cluster.unbegun(signature, 1) == [], "since then it has been begun"
+
     def test_jobs_that_list_the_same_runs_execute_each_once(self, bench: Bench) -> None:
         runs = [created(bench.root, seed=seed) for seed in range(3)]
-        bench.cluster.submit([runs, [*runs[1:], runs[0]]])
+        bench.cluster.submit([Order(runs=tuple(runs)), Order(runs=(*runs[1:], runs[0]))])
         bench.work()
         states = [run_folder(bench.root, signature).state() for signature in runs]
         assert [(state.status, state.attempts) for state in states] == [("done", 1)] * 3
@@ -77,7 +90,7 @@ class TestCluster:
     def test_jobs_that_are_stopped_leave_without_a_result(self, bench: Bench) -> None:
         signature = created(bench.root, **{"protocol.epochs": 500})
         folder = run_folder(bench.root, signature)
-        bench.cluster.submit([[signature]])
+        bench.cluster.submit([Order(runs=(signature,))])
         if isinstance(bench.cluster, LocalCluster):
             until(lambda: folder.state().step)
         bench.cluster.stop()
@@ -91,7 +104,7 @@ class TestCluster:
 @pytest.mark.slow
 def test_the_last_words_of_a_job_that_could_not_begin(tmp_path: Path) -> None:
     cluster = LocalCluster(tmp_path, EXECUTION)
-    cluster.submit([["000000000000"]])
+    cluster.submit([Order(runs=("000000000000",))])
     until(lambda: not cluster.jobs())
     assert "there is no run 000000000000" in cluster.last_words("000000000000")
 
@@ -101,7 +114,8 @@ import sys, time
 from pathlib import Path
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.cluster import LocalCluster
-LocalCluster(Path(sys.argv[1]), ExecutionSpec(device="cpu", threads=1)).submit([[sys.argv[2]]])
+from difair_hpc.sweep.jobs import Order
+LocalCluster(Path(sys.argv[1]), ExecutionSpec(device="cpu", threads=1)).submit([Order(runs=(sys.argv[2],))])
 print("submitted", flush=True)
 time.sleep(600)
 """

@@ -1,4 +1,4 @@
-"""SLURM's side of the engine without SLURM: the script, the queue's lines, and waves that nobody is sure of."""
+"""SLURM's side of the engine without SLURM: the script, waves that nobody is sure of, limits, and ends."""
 
 import json
 from collections.abc import Sequence
@@ -7,92 +7,208 @@ from pathlib import Path
 import pytest
 
 from difair_hpc.config import profile
-from difair_hpc.errors import ClusterUnreachable, Failure, InvalidValue
+from difair_hpc.errors import ClusterUnreachable, Failure, InvalidValue, JobRefused, LimitReached, UnknownKey
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.commands import run_command
-from difair_hpc.sweep.slurm import QueuedJob, SlurmCluster, parse_queue
+from difair_hpc.sweep.jobs import Order
 from difair_hpc.sweep.profile import Profile
+from difair_hpc.sweep.queue import Queue
+from difair_hpc.sweep.site import SubmitLimits
+from difair_hpc.sweep.slurm import SlurmCluster
 
 
 class Site:
     """Answers as a SLURM site would, from a script of the test."""
 
-    def __init__(self, root: Path) -> None:
-        self.queue: list[tuple[int, str]] = []
-        self.refusal = ""
+    def __init__(self, root: Path, **profile_keys: object) -> None:
+        self.root = root
+        self.profile = Profile(name="test", executor="slurm", gres="gpu:1", poll_seconds=0, **profile_keys)  # type: ignore[arg-type]
+        self.queue: dict[tuple[str, int], str] = {}
+        self.accounts = ""
+        self.refusal: Failure | None = None
+        self.at_most = 1000
+        self.limits = SubmitLimits(max_array=1000, max_submit=None)
         self.asked: list[str] = []
-        self.accepts_silently = False
-        self.cluster = self.made_again(root)
+        self.cluster = self.made_again()
 
-    def made_again(self, root: Path) -> SlurmCluster:
-        chosen = Profile(name="test", executor="slurm", gres="gpu:1", poll_seconds=0)
-        self.cluster = SlurmCluster(root, "mini", chosen, ExecutionSpec(threads=1), command=self)
+    def made_again(self) -> SlurmCluster:
+        """Return the cluster of a new process."""
+        self.cluster = SlurmCluster(
+            self.root,
+            "mini",
+            self.profile,
+            ExecutionSpec(threads=1),
+            queue=Queue(self, max_age=0, cache=None),
+            limits=lambda: self.limits,
+            command=self,
+        )
         return self.cluster
+
+    def submit(self, *jobs: Sequence[str], **keys: float) -> None:
+        self.cluster.submit([Order(runs=tuple(job), **keys) for job in jobs])  # type: ignore[arg-type]
+
+    def runs(self) -> list[list[str]]:
+        return [list(job.runs) for job in self.cluster.jobs()]
+
+    def shows(self, *states: str, wave: int = 1) -> None:
+        """Let squeue show the tasks of a wave in these states; those with an empty one have left."""
+        name = f"{self.cluster._prefix}{wave:04d}"
+        self.queue = {key: state for key, state in self.queue.items() if key[0] != name}
+        self.queue |= {(name, task): state for task, state in enumerate(states) if state}
 
     def __call__(self, words: Sequence[str]) -> str:
         self.asked.append(words[0])
         if words[0] == "squeue":
-            return "".join(f"{self.name}|{task}|{state}|None|v100-1\n" for task, state in self.queue)
-        if self.refusal:
-            raise Failure(self.refusal)
+            lines = [f"4711_{task}|{task}|{state}|v100-1|None|{name}\n" for (name, task), state in self.queue.items()]
+            return "9|N/A|RUNNING|rtx-1|None|a job of another | study\n" + "".join(lines)
+        if words[0] == "sacct":
+            if not self.accounts:
+                raise Failure("sacct failed: Slurm accounting storage is disabled")
+            return self.accounts
+        if self.refusal is not None:
+            raise self.refusal
+        tasks = len(json.loads(Path(words[-1]).with_suffix(".json").read_text())["jobs"])
+        if tasks > self.at_most:
+            raise LimitReached("sbatch failed: AssocMaxSubmitJobLimit")
         return "4711\n"
 
-    @property
-    def name(self) -> str:
-        return self.cluster._prefix + "0001"
+
+def wave(site: Site, number: int = 1) -> Path:
+    return site.root / "studies" / "mini" / "waves" / f"{number:04d}.json"
 
 
 def test_one_wave_is_one_array_and_one_question(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    site.cluster.submit([["aaa"], ["bbb", "ccc"]])
-    site.queue = [(0, "RUNNING"), (1, "PENDING")]
-    assert site.cluster.jobs() == [["aaa"], ["bbb", "ccc"]]
-    assert site.asked == ["sbatch", "squeue"]
-    site.queue = [(0, "COMPLETED"), (1, "RUNNING")]
-    assert site.cluster.jobs() == [["bbb", "ccc"]]
-    site.queue = []
-    assert site.cluster.jobs() == []
+    site.submit(["aaa"], ["bbb", "ccc"])
+    site.shows("RUNNING", "PENDING")
+    assert site.runs() == [["aaa"], ["bbb", "ccc"]]
+    assert [job.id for job in site.cluster.jobs()] == ["4711_0", "4711_1"]
+    assert site.asked == ["sbatch", "squeue", "squeue"]
+    site.shows("COMPLETED", "RUNNING")
+    assert site.runs() == [["bbb", "ccc"]]
+    site.shows("", "")
+    assert site.runs() == []
 
 
 @pytest.mark.parametrize("state", ["CONFIGURING", "SUSPENDED", "REQUEUE_HOLD", "PREEMPTED", "SOME_STATE_OF_2031"])
 def test_a_state_that_is_no_end_is_alive(tmp_path: Path, state: str) -> None:
     site = Site(tmp_path)
-    site.cluster.submit([["aaa"]])
-    site.queue = [(0, state)]
-    assert site.cluster.jobs() == [["aaa"]]
+    site.submit(["aaa"])
+    site.shows(state)
+    assert site.runs() == [["aaa"]]
 
 
 def test_a_job_that_sbatch_accepted_and_denied_is_adopted(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    site.refusal = "sbatch failed: Socket error"
+    site.refusal = Failure("sbatch failed: Socket error")
     with pytest.raises(Failure, match="Socket error"):
-        site.cluster.submit([["aaa"]])
-    assert site.cluster.jobs() == [["aaa"]]  # nobody knows: it may still show
-    site.queue = [(0, "RUNNING")]
-    assert site.made_again(tmp_path).jobs() == [["aaa"]]
-    site.queue = [(0, "COMPLETED")]
-    assert site.cluster.jobs() == []
+        site.submit(["aaa"])
+    assert site.runs() == [["aaa"]]  # nobody knows: it may still show
+    site.shows("RUNNING")
+    site.made_again()
+    assert site.runs() == [["aaa"]]
+    site.shows("")
+    site.accounts = "4711_0|NODE_FAIL|v100-1\n"
+    assert site.runs() == []
+    end = site.cluster.ended("4711_0")
+    assert end is not None
+    assert end.state == "NODE_FAIL", "its number was learned from the queue"
 
 
-def test_a_wave_whose_submitter_died_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
+def test_what_slurm_refuses_is_not_waited_for(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    waves = tmp_path / "studies" / "mini" / "waves"
-    waves.mkdir(parents=True)
-    (waves / "0001.json").write_text(json.dumps({"jobs": [["aaa"]], "execution": {}, "time": 0.0}))
-    assert site.cluster.jobs() == []
-    site.queue = [(0, "PENDING")]
-    assert site.cluster.jobs() == [["aaa"]]
-    site.cluster.submit([["bbb"]])
-    assert (waves / "0002.json").exists()
+    site.refusal = JobRefused("sbatch failed: invalid partition specified: x")
+    with pytest.raises(JobRefused, match="invalid partition"):
+        site.submit(["aaa"])
+    assert site.runs() == []
+
+
+def test_a_wave_whose_submitter_died_counts_until_it_should_have_shown_up(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    wave(site).parent.mkdir(parents=True)
+    wave(site).write_text(json.dumps({"jobs": [["aaa"]], "begun": [0], "time": 0.0}))
+    site.shows("PENDING")
+    assert site.runs() == [["aaa"]]
+    site = Site(tmp_path / "lost")
+    wave(site).parent.mkdir(parents=True)
+    wave(site).write_text(json.dumps({"jobs": [["aaa"]], "begun": [0], "time": 0.0}))
+    assert site.runs() == []
+    assert site.cluster.unbegun("aaa", 0) == [], "a job that never was has not failed to begin"
+    site.submit(["bbb"])
+    assert wave(site, 2).exists()
+
+
+def test_ends_are_on_record_with_and_without_accounting(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.submit(["aaa"], ["bbb"], ["ccc"])
+    site.shows("TIMEOUT", "RUNNING", "RUNNING")
+    site.cluster.jobs()
+    site.shows("", "", "RUNNING")
+    site.accounts = "4711_0|TIMEOUT|v100-1\n4711_1|CANCELLED by 0|rtx-1\n4712_0|FAILED|rtx-1\n"
+    site.cluster.jobs()
+    site.shows("", "", "")
+    site.accounts = ""
+    site.cluster.jobs()
+    ends = [site.made_again().ended(f"4711_{task}") for task in range(3)]
+    assert [(end.state, end.node) for end in ends if end is not None] == [
+        ("TIMEOUT", "v100-1"),
+        ("CANCELLED", "rtx-1"),
+        ("", ""),
+    ]
+    assert site.asked.count("sacct") == 2, "only for what left without being seen"
+    site.cluster.jobs()
+    assert site.asked.count("sacct") == 2
+
+
+def test_jobs_that_ended_before_their_run_began(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.submit(["aaa", "bbb"])
+    site.submit(["aaa"], begun=1)
+    site.shows("FAILED")
+    site.shows("RUNNING", wave=2)
+    site.cluster.jobs()
+    assert [end.state for end in site.cluster.unbegun("aaa", 0)] == ["FAILED"]
+    assert site.cluster.unbegun("bbb", 0) == [], "it was not the first of its job"
+    assert site.cluster.unbegun("aaa", 1) == [], "that job lives"
+
+
+def test_a_wave_is_split_where_arrays_end_and_where_memory_differs(tmp_path: Path) -> None:
+    site = Site(tmp_path, mem_gb=8)
+    site.limits = SubmitLimits(max_array=2, max_submit=None)
+    orders = [
+        Order(runs=(name,), memory_factor=factor) for name, factor in zip("abcde", (1, 1, 1, 1.5, 1), strict=True)
+    ]
+    site.cluster.submit(orders)
+    jobs = [json.loads(wave(site, number).read_text())["jobs"] for number in (1, 2, 3)]
+    assert jobs == [[["a"], ["b"]], [["c"], ["e"]], [["d"]]]
+    assert "#SBATCH --mem=8192M" in wave(site, 2).with_suffix(".sbatch").read_text()
+    assert "#SBATCH --mem=12288M" in wave(site, 3).with_suffix(".sbatch").read_text()
+
+
+def test_a_limit_that_is_known_bounds_what_is_submitted(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.limits = SubmitLimits(max_array=1000, max_submit=3)  # one is taken by the job of another study
+    site.submit(["a"], ["b"], ["c"])
+    assert json.loads(wave(site).read_text())["jobs"] == [["a"], ["b"]]
+    site.shows("PENDING", "PENDING")
+    with pytest.raises(LimitReached, match="the site lets you have 3 jobs"):
+        site.submit(["c"])
+    assert not wave(site, 2).exists()
+
+
+def test_a_limit_that_is_not_known_halves_the_wave(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.at_most = 1
+    site.submit(["a"], ["b"], ["c"], ["d"])
+    site.shows("PENDING", wave=3)
+    assert site.runs() == [["a"]], "refused halves are no jobs, and the rest waits for a tick"
 
 
 def test_the_script_asks_for_what_the_profile_says(tmp_path: Path) -> None:
-    chosen = Profile(
-        name="mixed",
-        executor="slurm",
+    site = Site(
+        tmp_path,
         partition="gpu",
         account="vision",
-        gres="gpu:1",
         constraint="v100|rtx6000",
         minutes=90,
         mem_gb=16,
@@ -100,15 +216,15 @@ def test_the_script_asks_for_what_the_profile_says(tmp_path: Path) -> None:
         setup=("module load cuda",),
         sbatch={"nice": 100},
     )
-    cluster = SlurmCluster(tmp_path, "mini", chosen, ExecutionSpec())
-    lines = cluster.script(tmp_path / "studies" / "mini" / "waves" / "0007.json", 3).splitlines()
+    lines = site.cluster.script(wave(site, 7), 3, exclude=["rtx-2", "rtx-1"]).splitlines()
     for expected in (
         "#SBATCH --account=vision",
         "#SBATCH --array=0-2%3",
         "#SBATCH --constraint='v100|rtx6000'",
         "#SBATCH --cpus-per-task=4",
+        "#SBATCH --exclude=rtx-1,rtx-2",
         "#SBATCH --gres=gpu:1",
-        "#SBATCH --mem=16GB",
+        "#SBATCH --mem=16384M",
         "#SBATCH --nice=100",
         "#SBATCH --open-mode=append",
         "#SBATCH --partition=gpu",
@@ -119,14 +235,33 @@ def test_the_script_asks_for_what_the_profile_says(tmp_path: Path) -> None:
     ):
         assert expected in lines
     assert any(line.startswith("#SBATCH --job-name=difair-mini-") and line.endswith("-0007") for line in lines)
-    assert "-m difair_hpc.runs.job" in lines[-2] or "-m difair_hpc.runs.job" in lines[-1]
+    (work,) = [number for number, line in enumerate(lines) if "-m difair_hpc.runs.job" in line]
+    (last,) = [number for number, line in enumerate(lines) if "-m difair_hpc.sweep.after" in line]
+    assert work < last
+    assert not any("ntasks" in line for line in lines)
 
 
-def test_lines_of_the_queue() -> None:
-    assert parse_queue("a|3|RUNNING|None|v100-1\nb|N/A|PENDING|Priority|\n") == [
-        QueuedJob(name="a", task=3, state="RUNNING", reason="None", node="v100-1"),
-        QueuedJob(name="b", task=0, state="PENDING", reason="Priority", node=""),
-    ]
+def test_several_runs_share_a_gpu_in_one_job(tmp_path: Path) -> None:
+    lines = Site(tmp_path, runs_per_gpu=3).cluster.script(wave(Site(tmp_path)), 1).splitlines()
+    assert "#SBATCH --ntasks-per-node=3" in lines
+    assert "#SBATCH --gres=gpu:1" in lines
+
+
+def test_gpus_may_be_asked_for_in_the_other_style(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.profile = Profile(name="x", executor="slurm", gpus="v100:1")
+    lines = site.made_again().script(wave(site), 1).splitlines()
+    assert "#SBATCH --gpus=v100:1" in lines
+    assert not any("gres" in line for line in lines)
+    with pytest.raises(InvalidValue, match="cluster.gpus=v100:1 is not possible"):
+        Profile(name="x", gres="gpu:1", gpus="v100:1")
+
+
+def test_a_frozen_copy_of_the_code_comes_first(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.cluster._code = tmp_path / "my code"
+    text = site.cluster.script(wave(site), 1)
+    assert f"export PYTHONPATH='{tmp_path}/my code'${{PYTHONPATH:+:$PYTHONPATH}}\n" in text
 
 
 def test_without_slurm_the_way_out_is_named() -> None:
@@ -134,20 +269,41 @@ def test_without_slurm_the_way_out_is_named() -> None:
         run_command(["sbatch-that-is-not-there"])
 
 
-def test_a_limit_on_jobs_is_no_mistake() -> None:
-    with pytest.raises(ClusterUnreachable, match="AssocMaxSubmitJobLimit"):
-        run_command(["sh", "-c", "echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2; exit 1"])
-    with pytest.raises(Failure, match="invalid partition") as caught:
-        run_command(["sh", "-c", "echo 'invalid partition specified: x' >&2; exit 1"])
-    assert not isinstance(caught.value, ClusterUnreachable)
+@pytest.mark.parametrize(
+    ("complaint", "kind"),
+    [
+        ("sbatch: error: AssocMaxSubmitJobLimit", LimitReached),
+        ("sbatch: error: QOSMaxSubmitJobPerUserLimit", LimitReached),
+        ("Unable to contact slurm controller (connect failure)", ClusterUnreachable),
+        ("Socket timed out on send/recv operation", ClusterUnreachable),
+        ("invalid partition specified: x", JobRefused),
+        ("Requested node configuration is not available", JobRefused),
+        ("something new", Failure),
+    ],
+)
+def test_complaints_are_told_apart(complaint: str, kind: type[Failure]) -> None:
+    with pytest.raises(Failure) as caught:
+        run_command(["sh", "-c", f"echo '{complaint}' >&2; exit 1"])
+    assert type(caught.value) is kind
+    assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("option", ["array", "job-name", "job_name", "signal", "output"])
+@pytest.mark.parametrize("option", ["array", "job-name", "job_name", "signal", "output", "time", "wrap"])
 def test_options_that_would_break_the_engine_are_refused_by_name(option: str) -> None:
     with pytest.raises(InvalidValue, match=f"cluster.sbatch.{option}="):
         Profile(name="x", sbatch={option: "1"})
 
 
+def test_retries_are_by_type() -> None:
+    assert Profile(name="x", retries={"died": 7, "failed": None}).budgets["died"] == 7
+    assert Profile(name="x", retries={"failed": None}).budgets["failed"] is None
+    with pytest.raises(UnknownKey, match=r"cluster\.retries\.faild"):
+        Profile(name="x", retries={"faild": 1})
+    with pytest.raises(InvalidValue, match=r"cluster\.retries\.failed=-1"):
+        Profile(name="x", retries={"failed": -1})
+
+
 @pytest.mark.parametrize("name", ["v100", "rtx6000", "mixed"])
 def test_the_shipped_profiles_load(name: str) -> None:
     assert profile(name).executor == "slurm"
+    assert profile(name, {"retries.died": 5}).budgets["died"] == 5
