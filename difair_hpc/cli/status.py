@@ -1,106 +1,111 @@
-"""`difair status [STUDY]`: where studies and runs stand, read from the folders alone; writes nothing."""
+"""`difair status [STUDY]`: where studies and runs stand, from the folders and one look at the queue; writes nothing."""
 
 import argparse
+import dataclasses
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+
+from rich.console import Console
 
 from difair_hpc import config
-from difair_hpc.cli.screen import ago, console, duration, run_label
-from difair_hpc.errors import InvalidValue
-from difair_hpc.runs.folder import RunState, run_folder
-from difair_hpc.sweep.ledger import ledger, studies
+from difair_hpc.cli.overview import StudyOverview, overview
+from difair_hpc.cli.screen import ago, console, run_label
+from difair_hpc.cli.selection import split_words
+from difair_hpc.errors import UserError
+from difair_hpc.sweep.select import RunRow, select
+
+_HEADER = ("#", "run", "what differs", "state", "job", "node", "epoch", "accuracy", "occupancy", "heard", "{hours}", "")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     parser.add_argument("-f", "--format", choices=("table", "json"), default="table")
-    parser.add_argument("words", nargs="*", metavar="STUDY or key=value", help="a study (default: all), root=FOLDER")
+    parser.add_argument("-w", "--watch", action="store_true", help="show it again and again, until Ctrl-C")
+    parser.add_argument("--every", type=float, default=10.0, metavar="SECONDS", help="with --watch (default 10)")
+    words = "studies (default: all), what must be true (state=failed alpha=10), root=FOLDER"
+    parser.add_argument("words", nargs="*", metavar="STUDY or key=value", help=words)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every run of the studies, and the runs that belong to none."""
-    where = config.settings_only([word for word in arguments.words if "=" in word])
-    names = [word for word in arguments.words if "=" not in word] or studies(where.root)
-    for name in names:
-        if name not in studies(where.root):
-            known = ", ".join(studies(where.root)) or f"none: {where.root} holds no study"
-            raise InvalidValue("study", name, f"one of {known}")
-    rows = [row for name in names for row in _study(where.root, name)]
-    if not any("=" not in word for word in arguments.words):
-        rows += _single(where.root, {row["signature"] for row in rows})
-    if arguments.format == "json":
-        console().out(json.dumps(rows, indent=1))
-        return 0
-    _print(rows, where.root)
-    return 0
+    where, words = split_words(arguments.words)
+    screen = console()
+    if arguments.every < 1:
+        raise UserError(f"--every {arguments.every:g} is too often: at least 1 second.")
+    while True:
+        found = _chosen(where, words)
+        if arguments.watch and screen.is_terminal:
+            screen.clear()
+        if arguments.format == "json":
+            rows = [dataclasses.asdict(row) for study in found for row in study.rows]
+            screen.out(json.dumps(rows, indent=1))
+        else:
+            _print(found, where, screen)
+        if not arguments.watch:
+            return 0
+        time.sleep(arguments.every)
 
 
-def _study(root: Path, name: str) -> list[dict[str, Any]]:
-    description = ledger(root, name).description() or {"stages": []}
+def _chosen(where: config.Settings, words: Sequence[str]) -> list[StudyOverview]:
+    names = [word for word in words if "=" not in word]
+    conditions = [word for word in words if "=" in word]
+    found = overview(where, names)
+    if not conditions:
+        return found
+    kept = {row.signature for row in select(conditions, [row for study in found for row in study.rows])}
     return [
-        _row(name, stage["name"], trial["parameters"], run_folder(root, trial["signature"]).state())
-        for stage in description["stages"]
-        for trial in stage["trials"]
+        dataclasses.replace(study, rows=tuple(row for row in study.rows if row.signature in kept)) for study in found
     ]
 
 
-def _single(root: Path, known: set[str]) -> list[dict[str, Any]]:
-    """Return the runs that no study asked for."""
-    rows = []
-    for path in sorted((root / "runs").glob("*/spec.json")):
-        if path.parent.name in known:
-            continue
-        folder = run_folder(root, path.parent.name)
-        spec = folder.spec().to_dict()
-        parameters = {"benchmark": spec["benchmark"]["name"], "method": spec["method"]["name"]}
-        parameters |= {"split": spec["benchmark"]["split"], "seed": spec["seed"]}
-        rows.append(_row("train", "single", parameters, folder.state()))
-    return rows
+def _print(found: Sequence[StudyOverview], where: config.Settings, screen: Console) -> None:
+    if not any(study.rows for study in found):
+        screen.print(f"no runs in {where.root}; difair sweep digits starts a study", soft_wrap=True)
+    for study in found:
+        for stage in dict.fromkeys(row.stage for row in study.rows):
+            _print_stage(study, [row for row in study.rows if row.stage == stage], screen)
+        for note in study.notes:
+            screen.print(f"{study.study}: {note}", soft_wrap=True, markup=False)
+    every = {row.signature: row for study in found for row in study.rows}
+    if every:
+        counts = Counter(row.state for row in every.values())
+        spent = sum(row.seconds for row in every.values()) / 3600
+        left = sum(row.seconds_left or 0.0 for row in every.values() if row.state != "cancelled") / 3600
+        words = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+        screen.print(f"{words}; {spent:.1f} hours of work spent, about {left:.1f} left", soft_wrap=True)
 
 
-def _row(study: str, stage: str, parameters: Mapping[str, Any], state: RunState) -> dict[str, Any]:
-    epochs = None if state.result is None else state.result["spec"]["protocol"]["epochs"]
-    return {
-        "study": study,
-        "stage": stage,
-        "signature": state.signature,
-        "parameters": dict(parameters),
-        "status": state.status,
-        "epoch": state.epoch,
-        "epochs": epochs,
-        "closed_set_accuracy": state.accuracy,
-        "occupancy": None if state.result is None else (state.result["evaluation"] or {}).get("occupancy"),
-        "attempts": state.attempts,
-        "heard": state.heard,
-        "seconds": None if state.result is None else state.result["seconds"],
-        "message": state.message,
-    }
+def _print_stage(study: StudyOverview, rows: Sequence[RunRow], screen: Console) -> None:
+    done = sum(row.state == "done" for row in rows)
+    screen.out(f"{study.study} / {rows[0].stage}: {done} of {len(rows)} done")
+    hours = "hours+left" if study.gpu_share is None else "GPU-h+left"
+    lines = [[title.format(hours=hours) for title in _HEADER], *(_line(row, study.gpu_share or 1.0) for row in rows)]
+    used = [column for column in zip(*lines, strict=True) if any(cell not in ("", "–") for cell in column[1:])]
+    widths = [max(map(len, column)) for column in used]  # rich's table takes a second per 1,000 rows
+    for line in zip(*used, strict=True):
+        screen.out("  " + "  ".join(map(str.ljust, line, widths)).rstrip())
 
 
-def _print(rows: list[dict[str, Any]], root: Path) -> None:
-    screen = console()
-    if not rows:
-        screen.print(f"no runs in {root}; difair sweep digits starts a study", soft_wrap=True)
-        return
-    lines = [["study", "stage", "run", "what differs", "status", "epoch", "accuracy", "occupancy", "time"]]
-    for row in rows:
-        took = duration(row["seconds"]) if row["status"] == "done" else ago(row["heard"])
-        shown = [row["study"], row["stage"], row["signature"], run_label(row["parameters"]), row["status"]]
-        shown += [str(row["epoch"]), _number(row["closed_set_accuracy"]), _number(row["occupancy"]), took]
-        lines.append(shown)
-    widths = [
-        max(map(len, column)) for column in zip(*lines, strict=True)
-    ]  # rich's table takes a second per 1,000 rows
-    for line in lines:
-        screen.out("  ".join(map(str.ljust, line, widths)).rstrip())
-    counts = Counter(row["status"] for row in {row["signature"]: row for row in rows}.values())
-    screen.print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
-    for row in rows:
-        if row["message"]:
-            screen.print(f"{row['signature']}: {row['message']}", soft_wrap=True, markup=False)
+def _line(row: RunRow, gpu_share: float) -> list[str]:
+    total = "" if row.epochs is None else f"/{row.epochs}"
+    left = "" if not row.seconds_left else f"+{row.seconds_left / 3600 * gpu_share:.1f}"
+    finished = row.state in ("done", "diverged")
+    return [
+        str(row.index),
+        row.signature,
+        run_label(row.parameters),
+        row.state,
+        row.job,
+        row.node,
+        f"{row.epoch}{total}",
+        _number(row.closed_set_accuracy),
+        _number(row.occupancy),
+        "" if finished or row.heard is None else ago(row.heard),
+        f"{row.seconds / 3600 * gpu_share:.1f}{left}" if row.seconds or left else "",
+        row.note.splitlines()[0] if row.note else "",
+    ]
 
 
 def _number(value: float | None) -> str:

@@ -11,6 +11,7 @@ from difair_hpc.cli.needs import require_data
 from difair_hpc.cli.screen import console, duration
 from difair_hpc.errors import Failure
 from difair_hpc.runs.folder import RunFolder, run_folder
+from difair_hpc.runs.spec import ExecutionSpec, RunSpec
 
 STUDY, STAGE = "train", "single"
 """MLflow experiment and stage of single runs."""
@@ -32,10 +33,20 @@ def run(arguments: argparse.Namespace) -> int:
     execution = config.execution(values, where)
     spec = config.run(values)
     folder = run_folder(where.root, spec.signature)
-    screen = console()
     if arguments.dry_run:
-        screen.print(yaml.safe_dump({"signature": spec.signature, **spec.to_dict()}, sort_keys=False), end="")
+        console().print(yaml.safe_dump({"signature": spec.signature, **spec.to_dict()}, sort_keys=False), end="")
         return 0
+    return _train(spec, folder, where, execution)
+
+
+def train_folder(where: config.Settings, signature: str) -> int:
+    """Go on with a run that was begun by this verb."""
+    folder = run_folder(where.root, signature)
+    return _train(folder.spec(), folder, where, config.execution({}, where))
+
+
+def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: ExecutionSpec) -> int:
+    screen = console()
     if folder.result() is None:
         from difair_hpc.cli.progress import EpochLines
         from difair_hpc.runs.run import Events, execute

@@ -28,6 +28,7 @@ RUN_KEYS = {*GROUPS, "network", "split", "seed", "data"}
 SETTING_KEYS = {"root", "data_root", "tracking_uri", "cluster", "execution"}
 """First parts of the keys that say where and how."""
 _ALIASES = {"benchmark.split": "split", "benchmark.verify": "data.verify"}
+_SHORT = {**_ALIASES, "benchmark.name": "benchmark", "method.name": "method"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +130,20 @@ def run(values: Mapping[str, Any]) -> RunSpec:
     return run_spec(_with_coefficient(content))
 
 
+def words_of(spec: RunSpec) -> list[str]:
+    """Return the `key=value` words that make this run, with as few of them as the group files allow."""
+    wanted = flat(spec.to_dict())
+    groups = {"benchmark": spec.benchmark.name, "method": spec.method.name}
+    short: list[str] | None = None
+    for protocol in choices("protocol"):
+        base = flat(run({**groups, "protocol": protocol}).to_dict())
+        differ = [f"{_SHORT.get(key, key)}={_word(wanted[key])}" for key in wanted if wanted[key] != base.get(key)]
+        if short is None or len(differ) + 3 < len(short):
+            short = [*(f"{group}={name}" for group, name in groups.items()), f"protocol={protocol}", *differ]
+    assert short is not None, "there is at least one protocol"
+    return short
+
+
 def build_run(base: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunSpec:
     """Build the run of a trial: a stage's base, then its parameters."""
     return run({**base, **parameters})
@@ -200,6 +215,13 @@ def _axis(key: str, name: str, content: Any) -> Axis:
     if isinstance(content, Mapping) and ("chosen_in" in content or {"low", "high"} <= set(content)):
         return build(Axis, {"key": name, **content}, key=key)
     raise InvalidValue(key, content, "a list of values, {low: 0.2, high: 0.5} or {chosen_in: STAGE}")
+
+
+def _word(value: Any) -> str:
+    """Return a plain value in Hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _with_coefficient(content: Values) -> Values:

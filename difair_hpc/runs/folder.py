@@ -9,7 +9,7 @@ from typing import Any, Literal
 from difair_hpc.errors import DataDamaged, NewerSchema, UserError
 from difair_hpc.files import read_json, usable_folder, write_once
 from difair_hpc.runs import spool
-from difair_hpc.runs.attempts import newest
+from difair_hpc.runs.attempts import views
 from difair_hpc.runs.marks import Hold, read_mark
 from difair_hpc.runs.spec import SCHEMA, RunSpec, run_spec_from_file
 
@@ -38,6 +38,8 @@ class RunState:
     node: str = ""
     job: str = ""
     """Where the newest attempt runs or ran."""
+    seconds: float = 0.0
+    """Time worked by all attempts."""
     started: float | None = None
     """Start of the newest attempt, seconds since 1970."""
     heard: float | None = None
@@ -113,12 +115,13 @@ class RunFolder:
                 epoch=result["epochs"],
                 accuracy=(result["evaluation"] or {}).get("closed_set_accuracy"),
                 attempts=result["attempts"],
+                seconds=result["seconds"],
                 result=result,
             )
-        last = newest(self.path)
-        hold = read_mark(self.path).hold
-        if last is None:
+        attempts, hold = views(self.path), read_mark(self.path).hold
+        if not attempts:
             return RunState(signature=self.signature, status="new", hold=hold)
+        last = attempts[-1]
         position = last.end or last.beat
         return RunState(
             signature=self.signature,
@@ -132,6 +135,7 @@ class RunFolder:
             hold=hold,
             node=last.place.node,
             job=last.place.job,
+            seconds=sum(attempt.seconds for attempt in attempts),
             started=last.record.get("started"),
             heard=last.beat.get("time"),
         )

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from difair_hpc.runs.place import AGAIN, here
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import ExecutionSpec, build
 from difair_hpc.runs.stop import TIME, stop_on_signal
+from difair_hpc.train.trainer import TrainState
 
 
 def run_job(root: str, signatures: Sequence[str], execution: Mapping[str, Any], *, minutes: float | None = None) -> str:
@@ -42,7 +44,8 @@ def run_job(root: str, signatures: Sequence[str], execution: Mapping[str, Any], 
                 return True
             place = here(Path(root), minutes=minutes, since=began)
             try:
-                execute(folder, spec, Events(should_stop=lambda: flag.reason), place)
+                events = Events(should_stop=lambda: flag.reason, on_epoch=partial(_say, folder.signature))
+                _write(f"run {folder.signature}: {execute(folder, spec, events, place)}")
             except RunBusy:
                 return False
             except DifairError as error:
@@ -57,6 +60,19 @@ def run_job(root: str, signatures: Sequence[str], execution: Mapping[str, Any], 
             if folder.result() is None and falls_silent(folder.path, give_up=flag.__bool__):
                 passes(folder)
     return flag.reason
+
+
+def _say(signature: str, state: TrainState) -> None:
+    """Print an evaluated epoch, for `difair logs`."""
+    metrics = state.history[-1].metrics
+    if "closed_set_accuracy" in metrics:
+        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("train_loss", "closed_set_accuracy"))
+        _write(f"run {signature}: epoch {state.epoch}  {shown}")
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> int:

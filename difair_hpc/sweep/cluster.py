@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from difair_hpc.runs.job import run_job
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
 
@@ -72,6 +71,8 @@ class LocalCluster:
             self._start(order)
 
     def _start(self, order: Order) -> None:
+        from difair_hpc.runs.job import run_job  # brings torch
+
         busy = Counter(live.gpu for live in self._live())
         gpu = min(range(max(self._gpus, 1)), key=lambda number: (busy[number], number))
         self._executor.update_parameters(

@@ -1,0 +1,82 @@
+"""What hold, release, cancel and resume share: marks in run folders, and the jobs in the queue that go with them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from rich.console import Console
+
+from difair_hpc import config
+from difair_hpc.cli.overview import StudyOverview
+from difair_hpc.cli.screen import console, run_label
+from difair_hpc.cli.selection import selected
+from difair_hpc.errors import Failure
+from difair_hpc.runs.attempts import newest
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.marks import Mark, read_mark, write_mark
+from difair_hpc.sweep.commands import run_command
+from difair_hpc.sweep.jobs import Job
+from difair_hpc.sweep.select import RunRow
+
+Verb = Literal["hold", "release", "cancel", "resume"]
+
+_DONE = {"hold": "held", "release": "released", "cancel": "cancelled", "resume": "resumed"}
+_QUEUE: dict[Verb, tuple[str, ...]] = {
+    "hold": ("scontrol", "hold"),
+    "release": ("scontrol", "release"),
+    "cancel": ("scancel",),
+    "resume": ("scontrol", "release"),
+}
+
+
+def mark_runs(verb: Verb, words: Sequence[str], *, dry_run: bool) -> int:
+    """Do what a verb says to the runs that the words mean; those that are done are left alone."""
+    where, found, rows = selected(words)
+    screen = console()
+    open_rows = [row for row in rows if row.state not in ("done", "diverged")]
+    for row in open_rows:
+        begin = "would be " if dry_run else ""
+        screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} -> {begin}{_DONE[verb]}", markup=False)
+    if not dry_run:
+        apply(verb, open_rows, found, where, screen)
+    screen.print(f"{len(open_rows)} runs; {len(rows) - len(open_rows)} that are done are left alone")
+    if verb == "release" and open_rows and not dry_run:
+        screen.print("the next tick goes on with them; difair resume makes one now")
+    return 0
+
+
+def apply(
+    verb: Verb, rows: Iterable[RunRow], found: Sequence[StudyOverview], where: config.Settings, screen: Console
+) -> None:
+    """Write the marks, then tell SLURM about jobs that wait and execute no other run."""
+    signatures = {row.signature for row in rows}
+    jobs = [job for study in found for job in study.jobs if signatures.issuperset(job.runs) and job.id]
+    waiting = [job for job in jobs if job.state != "RUNNING"]
+    for signature in signatures:
+        ids = tuple(job.id for job in waiting if signature in job.runs) if verb == "cancel" else ()
+        _mark(verb, signature, ids, where)
+    if waiting:
+        _tell_slurm(verb, waiting, screen)
+
+
+def _mark(verb: Verb, signature: str, jobs: tuple[str, ...], where: config.Settings) -> None:
+    path = run_folder(where.root, signature).path
+    if not path.is_dir():
+        if verb in ("release", "resume"):
+            return
+        path.mkdir(parents=True)
+    old = read_mark(path)
+    if verb in ("hold", "cancel"):
+        hold: Literal["held", "cancelled"] = "held" if verb == "hold" else "cancelled"
+        write_mark(path, replace(old, hold=hold, by=f"difair {verb}", jobs=(*old.jobs, *jobs)))
+    else:
+        last = newest(path)
+        forgiven = last.number if last is not None and verb == "resume" else old.forgiven
+        write_mark(path, Mark(by=f"difair {verb}", forgiven=forgiven, jobs=old.jobs))
+
+
+def _tell_slurm(verb: Verb, jobs: Sequence[Job], screen: Console) -> None:
+    try:
+        run_command([*_QUEUE[verb], *(job.id for job in jobs)])
+    except Failure as error:  # the mark stands; a job that starts all the same passes over its run
+        screen.print(f"warning: {error}", soft_wrap=True, markup=False)

@@ -1,0 +1,166 @@
+"""Every run of the studies under a root: folders, queue and plan in one list; what the reading commands share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from difair_hpc import config
+from difair_hpc.cli.clusters import limits_of, request_of, slurm_cluster
+from difair_hpc.errors import DifairError, InvalidValue
+from difair_hpc.files import read_json
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.sweep.cluster import MemoryCluster
+from difair_hpc.sweep.jobs import Job
+from difair_hpc.sweep.ledger import ledger, studies
+from difair_hpc.sweep.plan import Limits, TrialView, given_up, next_step
+from difair_hpc.sweep.select import RunRow
+from difair_hpc.sweep.sight import Sight
+
+if TYPE_CHECKING:
+    from difair_hpc.sweep.slurm import SlurmCluster
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyOverview:
+    """One study as it stands."""
+
+    study: str
+    rows: tuple[RunRow, ...]
+    jobs: tuple[Job, ...] = ()
+    cluster: "SlurmCluster | None" = None
+    """Its jobs, for reading; None where it runs in local processes."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of the whole study."""
+    gpu_share: float | None = None
+    """GPUs that a run holds while it works; None: its profile asks for none."""
+
+
+def overview(where: config.Settings, names: Sequence[str] = ()) -> list[StudyOverview]:
+    """Return the named studies, or all of them and the runs that belong to none.
+
+    Raises:
+        InvalidValue: there is no such study.
+    """
+    found = studies(where.root)
+    for name in names:
+        if name not in found:
+            known = ", ".join(found) or f"none: {where.root} holds no study"
+            raise InvalidValue("study", name, f"one of {known}")
+    result: list[StudyOverview] = []
+    for name in names or found:
+        result.append(_study(where, name, first=1 + sum(len(study.rows) for study in result)))
+    if not names:
+        known_runs = {row.signature for study in result for row in study.rows}
+        single = _single(where.root, known_runs, first=1 + sum(len(study.rows) for study in result))
+        result += [single] if single.rows else []
+    return result
+
+
+def _study(where: config.Settings, name: str, *, first: int) -> StudyOverview:
+    request = request_of(where.root, name)
+    notes: list[str] = []
+    cluster: SlurmCluster | None = None
+    jobs: tuple[Job, ...] = ()
+    limits = Limits(parallel=1) if request is None else limits_of(request.profile)
+    if request is not None and request.profile.executor == "slurm":
+        cluster = slurm_cluster(name, request.profile, where, record=False)
+        try:
+            jobs = tuple(cluster.jobs())
+        except DifairError as error:
+            notes.append(f"what SLURM would say is missing: {str(error).splitlines()[0]}")
+    refused = read_json(ledger(where.root, name).path / "ticks.json")
+    if isinstance(refused, dict):
+        again = "run difair sweep --tick from cron, or difair resume"
+        notes.append(f"jobs could not carry the study on ({refused['node']}: {refused['message']}); {again}")
+    sight = Sight(where.root, cluster or MemoryCluster(lambda _: None), record=False)
+    sight.expect(jobs)
+    by_run = {signature: job for job in jobs for signature in job.runs}
+    rows: list[RunRow] = []
+    for stage in (ledger(where.root, name).description() or {"stages": []})["stages"]:
+        for trial in stage["trials"]:
+            view = sight.view(trial["signature"])
+            row = _row(view, by_run.get(trial["signature"]), limits)
+            place: dict[str, Any] = {"index": first + len(rows), "study": name, "stage": stage["name"]}
+            epochs = row.epochs or _epochs(where.root, row.signature)
+            rows.append(replace(row, **place, parameters=trial["parameters"], epochs=epochs))
+    share = None
+    if request is not None and request.profile.has_gpus:
+        share = 1 / request.profile.runs_per_gpu
+    return StudyOverview(
+        study=name, rows=_with_time_left(rows), jobs=jobs, cluster=cluster, notes=tuple(notes), gpu_share=share
+    )
+
+
+def _single(root: Path, known: set[str], *, first: int) -> StudyOverview:
+    """Return the runs that no study asked for."""
+    sight = Sight(root, MemoryCluster(lambda _: None), record=False)
+    rows: list[RunRow] = []
+    for path in sorted((root / "runs").glob("*/spec.json")):
+        if path.parent.name in known:
+            continue
+        spec = run_folder(root, path.parent.name).spec().to_dict()
+        parameters = {"benchmark": spec["benchmark"]["name"], "method": spec["method"]["name"]}
+        parameters |= {"split": spec["benchmark"]["split"], "seed": spec["seed"]}
+        row = _row(sight.view(path.parent.name), None, Limits(parallel=1))
+        next_ = row.next if row.state == "done" else f"difair resume {row.signature} goes on with it"
+        place: dict[str, Any] = {"index": first + len(rows), "study": "train", "stage": "single", "next": next_}
+        rows.append(replace(row, **place, parameters=parameters, epochs=spec["protocol"]["epochs"]))
+    return StudyOverview(study="train", rows=_with_time_left(rows))
+
+
+def _row(view: TrialView, job: Job | None, limits: Limits) -> RunRow:
+    state = view.state
+    result = state.result
+    word, note = _word(view, job, limits)
+    return RunRow(
+        signature=state.signature,
+        state=word,
+        note=note,
+        job=job.id if job is not None else state.job,
+        node=(job.node if job is not None else "") or state.node,
+        epoch=state.epoch,
+        epochs=None if result is None else result["spec"]["protocol"]["epochs"],
+        closed_set_accuracy=state.accuracy,
+        occupancy=None if result is None else (result["evaluation"] or {}).get("occupancy"),
+        attempts=state.attempts,
+        heard=state.heard,
+        seconds=state.seconds,
+        next=next_step(view, [job] if job is not None else [], limits),
+    )
+
+
+def _word(view: TrialView, job: Job | None, limits: Limits) -> tuple[str, str]:
+    """Return the state of a run in one word, and what there is to say about it."""
+    state = view.state
+    if state.result is not None:
+        diverged = state.result["outcome"] == "diverged"
+        return ("diverged", "its loss is no number") if diverged else ("done", "")
+    if state.status == "running":
+        return "running", "it leaves as soon as it has saved" if state.hold else ""
+    if state.hold or (job is not None and job.held):
+        return state.hold or "held", "" if job is None else job.why
+    if why := given_up(view, limits):
+        return "given up", why
+    if job is None:
+        return state.status, state.message
+    return "queued", job.why or ("starting" if job.state == "RUNNING" else job.state.lower())
+
+
+def _epochs(root: Path, signature: str) -> int | None:
+    content = read_json(run_folder(root, signature).path / "spec.json")
+    return content["spec"]["protocol"]["epochs"] if isinstance(content, dict) else None
+
+
+def _with_time_left(rows: Sequence[RunRow]) -> tuple[RunRow, ...]:
+    """Estimate how long each run still works, from its own epochs or those of the others."""
+    epochs = sum(row.epoch for row in rows)
+    mean = sum(row.seconds for row in rows if row.epoch) / epochs if epochs else None
+    result = []
+    for row in rows:
+        rate = row.seconds / row.epoch if row.epoch else mean
+        left = 0.0 if row.state in ("done", "diverged") else None
+        if left is None and rate is not None and row.epochs is not None:
+            left = rate * (row.epochs - row.epoch)
+        result.append(replace(row, seconds_left=left))
+    return tuple(result)

@@ -1,0 +1,64 @@
+"""`difair resume [STUDY|RUN…]`: start again what failed, was cancelled or held, and let its study go on."""
+
+import argparse
+import os
+from pathlib import Path
+
+from difair_hpc import config
+from difair_hpc.cli import sweep, train
+from difair_hpc.cli.clusters import Request, request_of
+from difair_hpc.cli.marking import apply
+from difair_hpc.cli.overview import overview
+from difair_hpc.cli.screen import console, run_label
+from difair_hpc.cli.selection import SELECTORS, split_words
+from difair_hpc.errors import UserError
+from difair_hpc.sweep.select import select
+
+_AGAIN = ("failed", "given up", "cancelled", "held", "dead", "stopped")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the verb."""
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show which runs are meant, and stop")
+    parser.add_argument("--attach", action="store_true", help="on SLURM too, drive the study to its end")
+    parser.add_argument("words", nargs="*", metavar="STUDY|RUN", help=SELECTORS + " (default: everything)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Forgive the runs, then repeat the command that asked for each study: detached on SLURM, else attended."""
+    where, words = split_words(arguments.words)
+    found, screen = overview(where), console()
+    everything = [row for study in found for row in study.rows]
+    if not everything:
+        raise UserError(f"there is nothing in {where.root} to resume; difair sweep digits starts a study.")
+    chosen = select(words, everything)
+    rows = [row for row in chosen if row.state in _AGAIN]
+    for row in rows:
+        screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} at epoch {row.epoch}", markup=False)
+    if arguments.dry_run:
+        screen.print(f"{len(rows)} runs would go on from their checkpoints")
+        return 0
+    apply("resume", rows, found, where, screen)
+    unfinished = {row.study for row in chosen if row.state not in ("done", "diverged")}
+    single = [row.signature for row in rows if row.study == train.STUDY]
+    codes = [_repeat(where, name, attach=arguments.attach) for name in sorted(unfinished - {train.STUDY})]
+    codes += [train.train_folder(where, signature) for signature in single]
+    if not codes:
+        screen.print("nothing is left to do")
+    return max(codes, default=0)
+
+
+def _repeat(where: config.Settings, study: str, *, attach: bool) -> int:
+    request = request_of(where.root, study)
+    if request is None:
+        raise UserError(f"study {study} does not say how it was asked for; repeat its difair sweep command.")
+    folder = Path(request.folder)
+    if folder.is_dir():
+        os.chdir(folder)  # where its own sweeps/ and slurm/ are
+    detached = request.profile.executor == "slurm" and not attach
+    return sweep.run(_as_arguments(request, where, detached=detached))
+
+
+def _as_arguments(request: Request, where: config.Settings, *, detached: bool) -> argparse.Namespace:
+    words = [*request.words, f"root={where.root}"]
+    return argparse.Namespace(name=request.name, detach=detached, tick=False, dry_run=False, yes=True, words=words)

@@ -1,0 +1,79 @@
+"""`difair why RUN`: how its attempts ended, the end of its log, what happens next, and how to repeat it by hand."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from difair_hpc import config
+from difair_hpc.cli.logs import log_part
+from difair_hpc.cli.screen import ago, console, duration, run_label
+from difair_hpc.cli.selection import SELECTORS, one
+from difair_hpc.files import read_json
+from difair_hpc.runs.attempts import AttemptView, views
+from difair_hpc.runs.folder import RunFolder, run_folder
+from difair_hpc.runs.marks import read_mark
+from difair_hpc.sweep.ends import MEANINGS
+
+_LOG_LINES = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the verb."""
+    parser.add_argument("words", nargs="*", metavar="RUN", help=SELECTORS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Explain one run."""
+    where, _, row = one(arguments.words)
+    folder, screen = run_folder(where.root, row.signature), console()
+    note = f" ({row.note})" if row.note else ""
+    screen.print(f"run {row.signature}  {row.study}/{row.stage}  {run_label(row.parameters)}", soft_wrap=True)
+    screen.print(f"state: {row.state}{note}", soft_wrap=True, markup=False)
+    mark = read_mark(folder.path)
+    if mark.hold:
+        screen.print(f"{mark.hold} by {mark.by}, {ago(mark.time)}", markup=False)
+    attempts = views(folder.path)
+    for attempt in attempts:
+        _tell(attempt, folder, screen)
+    if attempts and attempts[-1].end is not None and attempts[-1].end.get("trace"):
+        screen.print(f"\nthe last error:\n{attempts[-1].end['trace'].rstrip()}", soft_wrap=True, markup=False)
+    _tell_log(where.root, attempts, screen)
+    screen.print(f"\nnext: {row.next}", soft_wrap=True, markup=False)
+    screen.print(f"by hand: {_by_hand(folder, where)}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _tell(attempt: AttemptView, folder: RunFolder, screen: Console) -> None:
+    place = attempt.place
+    where = " ".join(part for part in (place.node, f"job {place.job}" if place.job else "") if part)
+    epoch, step = attempt.position
+    position = f"epoch {epoch}" + (f" and {step} steps" if step else "")
+    kind = read_json(folder.path / "attempts" / f"{attempt.number:04d}.kind.json") or {}
+    if attempt.alive:
+        said = "it works"
+    elif kind:
+        said = f"{kind['kind'].replace('_', ' ')}: {MEANINGS[kind['kind']]} [{kind['evidence']}]"
+    else:
+        end = attempt.end or {"reason": "died", "message": ""}
+        said = f"{end['reason']} {end.get('signal', '')} {end['message']}".strip()
+    text = f"attempt {attempt.number}  {where}  {duration(attempt.seconds)}, to {position}; {said}"
+    screen.print(text, soft_wrap=True, markup=False)
+
+
+def _tell_log(root: Path, attempts: list[AttemptView], screen: Console) -> None:
+    if not attempts or not attempts[-1].place.log:
+        return
+    path, text = log_part(root, attempts, len(attempts) - 1, ".err")
+    lines = text.splitlines()[-_LOG_LINES:]
+    if lines:
+        screen.print(f"\nthe end of {path}:", soft_wrap=True, markup=False)
+        for line in lines:
+            screen.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def _by_hand(folder: RunFolder, where: config.Settings) -> str:
+    if not (folder.path / "spec.json").exists():
+        return "it was not submitted yet; difair sweep does that"
+    words = " ".join(config.words_of(folder.spec()))
+    return f"difair train {words} root={where.root} data_root={where.data_root}"

@@ -1,0 +1,120 @@
+"""A study that everything happens to ends with the bits of one that nothing happened to."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.testbed.cluster import TESTBED
+from tests.testbed.study import Study, study_on
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
+EPOCHS = 40
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    yield from study_on(tmp_path)
+
+
+SBATCH = """#!/bin/bash
+# Submits, and then says that it failed: once.
+real=$(PATH=${PATH#*:} command -v sbatch)
+$real "$@" >{folder}/answer 2>&1
+[ -e {folder}/lied ] && exec cat {folder}/answer
+touch {folder}/lied
+echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+exit 1
+"""
+
+
+def lying_sbatch(folder: Path) -> str:
+    place = folder / "bin"
+    place.mkdir()
+    (place / "sbatch").write_text(SBATCH.replace("{folder}", str(place)))
+    (place / "sbatch").chmod(0o755)
+    return str(place)
+
+
+def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
+    study.write(epochs=EPOCHS, alphas="[2, 4, 6, 10]", parallel=4)
+    bed, root = study.bed, study.bed.folder / "loud"
+
+    attached = study.start("sweep", "mini", "cluster=bed", "root=loud", path=lying_sbatch(bed.folder))
+    study.wait("four runs at work", lambda: sum(epoch >= 1 for epoch in study.epochs("loud").values()) == 4)
+    waves = sorted((root / "studies/mini/waves").glob("????.json"))
+    assert len(waves) == 1, "the wave that sbatch denied was adopted"
+    assert "is being worked on by process" in study.said("sweep", "mini", "cluster=bed", "root=loud", code=2)
+
+    urgent = [bed.submit("sleep 15", "--gres=gpu:1", "--partition=urgent") for _ in range(8)]  # all GPUs: preemption
+    study.wait("preempted runs saved", lambda: study.kinds("loud")["preempted"] >= 3, seconds=120)
+    bed.ask("scancel", *urgent)
+    study.wait("runs at work again", lambda: len(study.running()) >= 3, seconds=120)
+
+    job = next(iter(study.running()))
+    bed.ask("scontrol", "requeue", job)
+    study.wait("a requeued run", lambda: study.kinds("loud")["requeued"] >= 1, seconds=60)
+
+    bed.control("stop", "slurmctld")
+    time.sleep(20)
+    bed.control("start", "slurmctld")
+    study.wait("runs at work", lambda: len(study.running()) >= 2, seconds=180)
+
+    attached.kill()
+    attached.communicate()
+    node = next(iter(study.running().values()))
+    bed.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    kill_one_training_process(root)
+    time.sleep(5)
+    bed.ask("scontrol", "update", f"nodename={node}", "state=resume")
+
+    out = study.said("sweep", "mini", "cluster=bed", "root=loud", seconds=1200)
+    assert "Table 2" in out
+    study.said("sweep", "mini", "root=quiet", "tracking_uri=none", "cluster.threads=1", seconds=1200)
+    assert study.results("loud") == study.results("quiet")
+    assert len(study.results("loud")) == 5
+    study.check_projections("loud", EPOCHS)
+    kinds = study.kinds("loud")
+    assert kinds["preempted"] >= 3
+    assert kinds["requeued"] >= 1
+    assert kinds["died"] == 1, kinds
+
+
+def kill_one_training_process(root: Path) -> None:
+    """End the process of a live attempt without a word; on the testbed all nodes are this machine."""
+    for path in sorted(root.glob("runs/*/attempts/????.json"), reverse=True):
+        if path.with_suffix(".end.json").exists():
+            continue
+        try:
+            os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        return
+    raise AssertionError("no attempt was alive")
+
+
+def test_a_time_limit_shorter_than_the_run_is_no_obstacle(study: Study) -> None:
+    study.write(epochs=80, alphas="[6]", minutes=1, notice_seconds=10)
+    study.said("sweep", "mini", "cluster=bed", "root=short", "tracking_uri=none", seconds=900)
+    study.said("sweep", "mini", "root=quiet", "tracking_uri=none", "cluster.threads=1", seconds=600)
+    assert study.results("short") == study.results("quiet")
+    assert study.kinds("short")["timed_out"] >= 1
+    assert set(study.kinds("short")) == {"timed_out"}
+
+
+def test_a_detached_study_reaches_its_report_although_its_last_run_is_killed(study: Study) -> None:
+    out = study.said("sweep", "mini", "cluster=bed", "root=alone", "tracking_uri=none", "--detach")
+    assert "jobs carry the study on" in out
+    root = study.bed.folder / "alone"
+    report = root / "studies/mini/report/report.md"
+    (study.bed.folder / "sweeps/mini.yaml").write_text("an edit that running studies must not see")
+    study.wait("the last stage", lambda: len(study.epochs("alone")) == 3, seconds=400)
+    kill_one_training_process(root)
+    study.wait("the report", report.exists, seconds=400)
+    assert len(study.results("alone")) == 3
+    assert study.kinds("alone")["died"] == 1
+    assert TESTBED.exists()
