@@ -74,7 +74,8 @@ def _print(found: Sequence[StudyOverview], where: config.Settings, screen: Conso
         spent = sum(row.seconds for row in every.values()) / 3600
         left = sum(row.seconds_left or 0.0 for row in every.values() if row.state != "cancelled") / 3600
         words = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-        screen.print(f"{words}; {spent:.1f} hours of work spent, about {left:.1f} left", soft_wrap=True)
+        to_go = f", about {left:.1f} to go" if left else ""
+        screen.print(f"{words}; {spent:.1f} hours of work{to_go}", soft_wrap=True)
 
 
 def _print_stage(study: StudyOverview, rows: Sequence[RunRow], screen: Console) -> None:

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from difair_hpc.errors import UserError
+from difair_hpc.errors import UnknownKey, UserError
+
+_FIELDS = ("study", "stage", "state", "node", "job")
+"""What can be asked of a run beside its parameters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,12 +53,14 @@ def select(words: Sequence[str], rows: Sequence[RunRow]) -> list[RunRow]:
         rows: The runs to choose from.
 
     Raises:
+        UnknownKey: no run has such a key; the ones they have are named.
         UserError: a word fits no run; it is named.
     """
     conditions = [word for word in words if "=" in word]
     names = [word for word in words if "=" not in word]
     chosen = list(rows)
     for word in conditions:
+        _check_key(word.partition("=")[0], rows)
         chosen = [row for row in chosen if _is_true(word, row)]
         if not chosen:
             raise UserError(f"no run has {word}: difair status lists the runs and what differs.")
@@ -80,16 +85,18 @@ def _named(name: str, rows: Sequence[RunRow]) -> list[RunRow]:
     )
 
 
+def _check_key(key: str, rows: Sequence[RunRow]) -> None:
+    known = {*_FIELDS, *(name.rpartition(".")[2] for row in rows for name in row.parameters)}
+    if key.rpartition(".")[2] not in known:
+        raise UnknownKey(key, known)
+
+
 def _is_true(word: str, row: RunRow) -> bool:
     key, _, wanted = word.partition("=")
-    for name, value in {**row.parameters, **_fields(row)}.items():
+    for name, value in {**row.parameters, **{name: getattr(row, name) for name in _FIELDS}}.items():
         if key in (name, name.rpartition(".")[2]):
             return _equal(value, wanted)
     return False
-
-
-def _fields(row: RunRow) -> dict[str, Any]:
-    return {"state": row.state, "stage": row.stage, "study": row.study, "node": row.node, "job": row.job}
 
 
 def _equal(value: Any, wanted: str) -> bool:

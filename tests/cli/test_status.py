@@ -86,15 +86,17 @@ def test_every_run_of_a_study_and_those_of_none(capsys: pytest.CaptureFixture[st
     before = files(here)
     out = said(capsys, "status", "root=o")
     lines = out.splitlines()
-    assert lines[0].split()[:3] == ["study", "stage", "run"]
+    assert lines[0] == "mini / coarse: 2 of 2 done"
+    assert lines[1].split()[:3] == ["#", "run", "what"]
     assert sum(runs["six"] in line for line in lines) == 2, "a run of two stages stands in both"
     (alpha2,) = [line for line in lines if runs["two"] in line]
-    assert alpha2.split() == ["mini", "coarse", runs["two"], "alpha=2", "done", "2", "0.9100", "0.8000", "2s"]
+    assert alpha2.split() == ["1", runs["two"], "alpha=2", "done", "2/2", "0.9100", "0.8000", "0.0"]
     (alone,) = [line for line in lines if single.signature in line]
-    assert alone.split()[:2] == ["train", "single"]
+    assert "train / single: 0 of 1 done" in lines
     assert "seed=9" in alone
-    assert "3 done, 2 new, 1 failed" in lines
-    assert f"{runs['bad']}: ValueError: [red]made up[/red]" in lines
+    assert lines[-1].startswith("3 done, 2 new, 1 failed; 0.0 hours of work")
+    (bad,) = [line for line in lines if runs["bad"] in line]
+    assert bad.endswith("ValueError: [red]made up[/red]")
     assert files(here) == before
 
 
@@ -104,11 +106,15 @@ def test_status_as_json(capsys: pytest.CaptureFixture[str], here: Path) -> None:
     rows = json.loads(said(capsys, "status", "mini", "root=o", "-f", "json"))
     assert len(rows) == 6, "the study's own only"
     assert rows[1] == {
+        "index": 2,
         "study": "mini",
         "stage": "coarse",
         "signature": runs["six"],
         "parameters": {"method.alpha": 6},
-        "status": "done",
+        "state": "done",
+        "note": "",
+        "job": "",
+        "node": "",
         "epoch": 2,
         "epochs": 2,
         "closed_set_accuracy": 0.95,
@@ -116,9 +122,10 @@ def test_status_as_json(capsys: pytest.CaptureFixture[str], here: Path) -> None:
         "attempts": 1,
         "heard": None,
         "seconds": 1.5,
-        "message": "",
+        "seconds_left": 0.0,
+        "next": "nothing: it is done",
     }
-    assert rows[4]["message"] == "ValueError: [red]made up[/red]"
+    assert rows[4]["note"] == "ValueError: [red]made up[/red]"
 
 
 def test_a_run_at_work_is_shown_as_running(capsys: pytest.CaptureFixture[str], here: Path) -> None:
@@ -127,14 +134,23 @@ def test_a_run_at_work_is_shown_as_running(capsys: pytest.CaptureFixture[str], h
     attempt.at(epoch=1, step=3, steps=7, accuracy=0.5)
     with attempt:
         (row,) = json.loads(said(capsys, "status", "root=o", "-f", "json"))
-    assert (row["status"], row["epoch"], row["closed_set_accuracy"]) == ("running", 1, 0.5)
+    assert (row["state"], row["epoch"], row["closed_set_accuracy"]) == ("running", 1, 0.5)
+
+
+def test_only_what_is_asked_for(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    runs = half_finished(here / "o")
+    out = said(capsys, "status", "root=o", "state=failed")
+    assert runs["bad"] in out
+    assert runs["two"] not in out
+    (row,) = json.loads(said(capsys, "status", "root=o", "alpha=2", "-f", "json"))
+    assert row["signature"] == runs["two"]
 
 
 def test_a_thousand_finished_runs_are_all_listed(capsys: pytest.CaptureFixture[str], here: Path) -> None:
     signatures = thousand(here / "o")
     out = said(capsys, "status", "root=o")
     assert all(signature in out for signature in signatures)
-    assert out.endswith("1000 done\n")
+    assert out.endswith("1000 done; 0.4 hours of work\n")
 
 
 def thousand(root: Path) -> list[str]:
@@ -182,7 +198,7 @@ def test_a_dry_run_of_a_sweep_starts_and_writes_nothing(capsys: pytest.CaptureFi
     assert out.count("follows from what an earlier stage chooses") == 2
     assert out.endswith("9 runs are certain from the start; nothing was started\n")
     assert list(here.iterdir()) == []
-    assert "stage search (optuna): 60 trials" in said(capsys, "sweep", "tpe", "-n")
+    assert "stage search (optuna): 60 runs of 600 epochs" in said(capsys, "sweep", "tpe", "-n")
     assert list(here.iterdir()) == []
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optuna
+from optuna import get_all_study_summaries, load_study
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from difair_hpc.sweep.ledger import ledger
 from tests.testbed.cluster import CONF, Cluster, wait_for
@@ -109,6 +111,11 @@ class Study:
         beats = sorted((self.bed.folder / root).glob("runs/*/attempts/*.beat.json"))
         return {path.parents[1].name: json.loads(path.read_text()).get("epoch", 0) for path in beats}
 
+    def at_work(self, root: str) -> int:
+        """Return how many attempts have begun and not ended."""
+        begun = list((self.bed.folder / root).glob("runs/*/attempts/????.beat.json"))
+        return sum(not path.with_name(path.name.replace(".beat.", ".end.")).exists() for path in begun)
+
     def running(self) -> dict[str, str]:
         """Return the study's running jobs by id, and their nodes."""
         lines = self.bed.ask("squeue", "-h", "-r", "-t", "running", "-o", "%j|%i|%N").splitlines()
@@ -134,9 +141,9 @@ class Study:
         """Every trial stands once in Optuna, every epoch of every run once in MLflow."""
         folder = self.bed.folder / root
         journal = str(folder / "studies" / "mini" / "optuna.journal")
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(journal))
-        (study,) = optuna.get_all_study_summaries(storage)
-        trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
+        storage = JournalStorage(JournalFileBackend(journal))
+        (study,) = get_all_study_summaries(storage)
+        trials = load_study(study_name=study.study_name, storage=storage).trials
         recorded = ledger(folder, "mini").trials(study.study_name.partition("/")[2])
         assert [trial.params for trial in trials] == [trial.parameters for trial in recorded]
         assert {trial.state.name for trial in trials} == {"COMPLETE"}

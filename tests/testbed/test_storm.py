@@ -53,16 +53,15 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     urgent = [bed.submit("sleep 15", "--gres=gpu:1", "--partition=urgent") for _ in range(8)]  # all GPUs: preemption
     study.wait("preempted runs saved", lambda: study.kinds("loud")["preempted"] >= 3, seconds=120)
     bed.ask("scancel", *urgent)
-    study.wait("runs at work again", lambda: len(study.running()) >= 3, seconds=120)
+    study.wait("all runs at work again", lambda: study.at_work("loud") == 4, seconds=120)
 
-    job = next(iter(study.running()))
-    bed.ask("scontrol", "requeue", job)
+    bed.ask("scontrol", "requeue", next(iter(study.running())))
     study.wait("a requeued run", lambda: study.kinds("loud")["requeued"] >= 1, seconds=60)
 
     bed.control("stop", "slurmctld")
     time.sleep(20)
     bed.control("start", "slurmctld")
-    study.wait("runs at work", lambda: len(study.running()) >= 2, seconds=180)
+    study.wait("runs at work", lambda: study.at_work("loud") >= 2, seconds=180)
 
     attached.kill()
     attached.communicate()

@@ -1,0 +1,87 @@
+"""One squeue for everybody: shared answers, quiet after an error, and odd lines."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from difair_hpc.errors import ClusterUnreachable
+from difair_hpc.sweep.queue import Queue, QueuedJob, parse_accounts, parse_queue, shared_cache
+
+LINE = "7_3|3|RUNNING|v100-1|None|difair-mini-abc-0001\n"
+
+
+class Squeue:
+    def __init__(self) -> None:
+        self.calls = 0
+        self.down = False
+
+    def __call__(self, words: Sequence[str]) -> str:
+        self.calls += 1
+        if self.down:
+            raise ClusterUnreachable("squeue failed: Unable to contact slurm controller")
+        return LINE
+
+
+def test_lines_of_the_queue() -> None:
+    assert parse_queue(LINE + "9|N/A|PENDING||Priority|name | with bars\n") == [
+        QueuedJob(id="7_3", name="difair-mini-abc-0001", task=3, state="RUNNING", reason="None", node="v100-1"),
+        QueuedJob(id="9", name="name | with bars", task=0, state="PENDING", reason="Priority", node=""),
+    ]
+
+
+def test_lines_of_accounting() -> None:
+    ends = parse_accounts("7_3|CANCELLED by 1000|v100-1\n7_4|NODE_FAIL|None assigned\n")
+    assert {job: (end.state, end.node) for job, end in ends.items()} == {
+        "7_3": ("CANCELLED", "v100-1"),
+        "7_4": ("NODE_FAIL", ""),
+    }
+
+
+def test_several_commands_ask_once_within_the_time(tmp_path: Path) -> None:
+    squeue, cache = Squeue(), tmp_path / "squeue.json"
+    looks = [Queue(squeue, max_age=60, cache=cache).look() for _ in range(3)]
+    assert squeue.calls == 1
+    assert looks[0].jobs == looks[1].jobs == looks[2].jobs
+    assert looks[0].asked == looks[1].asked <= time.time()
+    assert Queue(squeue, max_age=0, cache=cache).look().jobs == looks[0].jobs
+    assert squeue.calls == 2
+
+
+def test_an_answer_from_the_future_or_a_torn_one_is_not_believed(tmp_path: Path) -> None:
+    squeue, cache = Squeue(), tmp_path / "squeue.json"
+    cache.write_text('{"time": 1e12, "text": ""}')
+    assert Queue(squeue, max_age=60, cache=cache).look().jobs
+    cache.write_text('{"time": 1e')
+    assert Queue(squeue, max_age=60, cache=cache).look().jobs
+    assert squeue.calls == 2
+
+
+def test_after_an_error_nobody_asks_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    squeue = Squeue()
+    squeue.down = True
+    queue = Queue(squeue, max_age=60, cache=None)
+    for _ in range(5):
+        with pytest.raises(ClusterUnreachable, match="Unable to contact"):
+            queue.look()
+    assert squeue.calls == 1
+    squeue.down = False
+    now = time.monotonic()
+    monkeypatch.setattr("difair_hpc.sweep.queue.time.monotonic", lambda: now + 6)
+    assert queue.look().jobs
+    assert squeue.calls == 2
+
+
+def test_each_cluster_has_its_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    conf = tmp_path / "slurm.conf"
+    names = []
+    for cluster in ("one", "two"):
+        conf.write_text(f"# x\nClusterName={cluster}\n")
+        monkeypatch.setenv("SLURM_CONF", str(conf))
+        names.append(shared_cache())
+    assert names[0] != names[1]
+    assert names[0] is not None
+    assert names[0].parent == tmp_path / "difair"
+    assert "squeue-one-" in names[0].name
