@@ -3,7 +3,8 @@
 import json
 import math
 import os
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from difair_hpc.data.spec import BenchmarkSpec
 from difair_hpc.errors import DataMissing, InvalidValue, NewerSchema, RunBusy, RunFailed
 from difair_hpc.runs.attempts import Attempt, view
 from difair_hpc.runs.job import run_job
+from difair_hpc.runs.marks import Mark, write_mark
+from difair_hpc.runs.place import Place
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import plain
+from difair_hpc.runs.stop import TIME
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
 from tests.runs.made import STEPS, created, execution, put_attempt, snapshot, spec, spooled_epochs
@@ -101,6 +105,45 @@ def test_a_job_executes_its_runs_and_passes_over_what_it_cannot_or_need_not(
     assert [place.state().status for place in (first, last)] == ["done", "done"]
     assert busy.state().attempts == 1
     assert "there is no run 0123456789ab" in capsys.readouterr().err
+
+
+def test_a_job_passes_over_what_is_held_and_stops_where_its_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, first, second = (created(tmp_path, replace(spec(), seed=seed)) for seed in range(3))
+    write_mark(held.path, Mark(hold="held"))
+    names = [place.signature for place in (held, first, second)]
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    assert run_job(str(tmp_path), names, plain(execution()), minutes=0.05) == TIME
+    assert [place.state().status for place in (held, first, second)] == ["new", "stopped", "new"]
+    end = view(first.path, 1).end
+    assert end is not None
+    assert (end["signal"], end["epoch"]) == (TIME, 1)
+    assert view(first.path, 1).place.job == "7_0"
+    assert run_job(str(tmp_path), names, plain(execution())) == ""
+    assert [place.state().status for place in (held, first, second)] == ["new", "done", "done"]
+
+
+def test_a_job_that_slurm_started_again_takes_its_run_over_at_once(tmp_path: Path) -> None:
+    place = created(tmp_path)
+    where = asdict(Place(job="7_0", restart=0, node="lost"))
+    put_attempt(place.path, 1, started=time.time(), place=where)  # on another machine, and heard just now
+    with pytest.raises(RunBusy):
+        execute(place, execution(), Events(), Place(job="8_0", node="n2"))
+    with pytest.raises(RunBusy):
+        execute(place, execution(), Events(), Place(job="7_0", restart=0, node="n2"))
+    assert execute(place, execution(), Events(), Place(job="7_0", restart=1, node="n2")) == "completed"
+
+
+def test_a_job_waits_for_a_silent_holder_on_another_machine_and_takes_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("difair_hpc.runs.attempts.SILENCE_LIMIT", 2.0)
+    place = created(tmp_path)
+    put_attempt(place.path, 1, started=time.time())
+    run_job(str(tmp_path), [place.signature], plain(execution()))
+    assert place.state().status == "done"
+    assert place.state().attempts == 2
 
 
 def test_a_busy_run_is_left_alone(tmp_path: Path) -> None:

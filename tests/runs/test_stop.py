@@ -3,10 +3,13 @@
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from difair_hpc.runs.stop import STOP_SIGNALS, StopFlag, stop_on_signal
+from difair_hpc.runs.marks import Mark, write_mark
+from difair_hpc.runs.stop import STOP_SIGNALS, TIME, StopFlag, StopWatch, stop_on_signal
 
 WAITER = """
 import time
@@ -45,3 +48,55 @@ def test_handlers_are_put_back() -> None:
     with stop_on_signal():
         assert all(signal.getsignal(number) not in before for number in STOP_SIGNALS)
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+
+
+class Clock:
+    """Both clocks of the module, in the hand of the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = time.time()
+        monkeypatch.setattr("difair_hpc.runs.stop.time.time", lambda: self.now)
+        monkeypatch.setattr("difair_hpc.runs.stop.time.monotonic", lambda: self.now)
+
+
+def test_a_run_leaves_when_its_job_has_no_time_for_another_epoch_and_its_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    watch = StopWatch(tmp_path, lambda: "", ends=clock.now + 100)
+    watch.save_took(10)
+    clock.now += 30
+    watch.epoch_done()  # 70 s are left for 30 + 10 and a margin of 5
+    assert watch.asked() == ""
+    clock.now += 26
+    watch.epoch_done()  # 44 s are left
+    assert watch.asked() == TIME
+
+
+def test_the_first_epoch_is_begun_however_little_time_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    watch = StopWatch(tmp_path, lambda: "", ends=clock.now + 1)
+    assert watch.asked() == "", "else a run whose epochs are long would never get on"
+
+
+def test_without_a_limit_time_is_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    watch = StopWatch(tmp_path, lambda: "", ends=None)
+    clock.now += 1e6
+    watch.epoch_done()
+    assert watch.asked() == ""
+
+
+def test_a_mark_is_seen_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    watch = StopWatch(tmp_path, lambda: "", ends=None)
+    write_mark(tmp_path, Mark(hold="held"))
+    assert watch.asked() == "", "the file is not read between any two batches"
+    clock.now += 6
+    assert watch.asked() == "held"
+    write_mark(tmp_path, Mark())
+    assert watch.asked() == "held", "it was told and leaves"
+
+
+def test_a_signal_comes_first(tmp_path: Path) -> None:
+    assert StopWatch(tmp_path, lambda: "SIGTERM", ends=0.0).asked() == "SIGTERM"
