@@ -62,7 +62,7 @@ class Study:
         for name in ("sweeps", "slurm"):
             (self.bed.folder / name).mkdir(exist_ok=True)
         (self.bed.folder / "sweeps" / "mini.yaml").write_text(SWEEP.format(epochs=epochs, alphas=alphas))
-        (self.bed.folder / "slurm" / "bed.yaml").write_text(json.dumps({**PROFILE, **profile}))
+        (self.bed.folder / "slurm" / "bed.yaml").write_text(json.dumps(PROFILE | profile))
 
     def start(self, *words: str, path: str = "") -> "subprocess.Popen[str]":
         """Start `difair` with the words; `path`: a folder before all others on PATH."""

@@ -1,128 +1,96 @@
-"""A study on a real SLURM: preempted, requeued and left alone, it ends with the bits of an undisturbed one."""
+"""A study on a real SLURM under its user's hands and its site's limits."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.testbed.cluster import CONF, Cluster, wait_for
+from tests.testbed.study import Study, study_on
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1500)]
-
-SWEEP = """
-study: mini
-stages:
-  coarse:
-    search: grid
-    base: {benchmark: digits-all, method: difair, protocol: short, protocol.epochs: 12}
-    space: {method.alpha: [2, 6]}
-  final:
-    search: final
-    chosen_in: coarse
-    base: {protocol: short, protocol.epochs: 12}
-    benchmarks: [digits]
-    methods: [difair]
-    splits: [0]
-"""
-PROFILE = """
-executor: slurm
-partition: gpu
-gres: gpu:1
-constraint: v100|rtx6000
-threads: 1
-device: cpu
-minutes: 10
-parallel: 4
-poll_seconds: 1
-checkpoint_epochs: 1
-"""
-
-
-Start = Callable[..., "subprocess.Popen[str]"]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture
-def start(bed: Cluster) -> Iterator[Start]:
-    """Start `difair sweep mini` in the test's folder; what still runs at the end of the test is ended."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def begin(*words: str) -> subprocess.Popen[str]:
-        environment = {**os.environ, "SLURM_CONF": CONF, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "difair_hpc", "sweep", "mini", *words]
-        process = subprocess.Popen(
-            command, cwd=bed.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        processes.append(process)
-        return process
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+def study(tmp_path: Path) -> Iterator[Study]:
+    yield from study_on(tmp_path)
 
 
-@pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(folder=tmp_path, name="difair-test")
-    (tmp_path / "sweeps").mkdir()
-    (tmp_path / "slurm").mkdir()
-    (tmp_path / "sweeps" / "mini.yaml").write_text(SWEEP)
-    (tmp_path / "slurm" / "bed.yaml").write_text(PROFILE)
-    yield cluster
-    cluster.ask("scancel", "--user=root", check=False)
-    wait_for("no job left", lambda: not cluster.ask("squeue", "-h"), seconds=60, seen=cluster.describe)
+def rows(study: Study, *words: str) -> list[dict[str, object]]:
+    out = study.said("status", "root=o", "-f", "json", *words)
+    found: list[dict[str, object]] = json.loads(out)
+    return found
 
 
-def results(root: Path) -> dict[str, tuple[str, object]]:
-    found = [json.loads(path.read_text()) for path in sorted(root.glob("runs/*/result.json"))]
-    return {result["signature"]: (result["weights_sha256"], result["evaluation"]) for result in found}
+def queued(study: Study) -> dict[str, str]:
+    """Return the study's jobs in the queue: id to reason."""
+    lines = study.bed.ask("squeue", "-h", "-r", "-o", "%j|%i|%r").splitlines()
+    split = [line.split("|") for line in lines]
+    return {job: reason for name, job, reason in split if name.startswith("difair-mini-")}
 
 
-def running_jobs(bed: Cluster) -> list[str]:
-    lines = bed.ask("squeue", "-h", "-r", "-t", "running", "-o", "%j %i").splitlines()
-    return [line.split()[1] for line in lines if line.startswith("difair-mini-")]
+def test_hold_release_cancel_scancel_and_resume(study: Study) -> None:
+    one_at_a_time = {"gres": "gpu:v100:2", "constraint": None, "sbatch": {"nodelist": "v100-1"}}
+    study.write(epochs=400, alphas="[2, 4, 6]", minutes=30, **one_at_a_time)
+    study.said("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none", "--detach")
+    study.wait("one at work", lambda: study.at_work("o") == 1)
+    states = {str(row["state"]): row for row in rows(study)}
+    assert set(states) == {"running", "queued"}
+    assert states["running"]["node"] == "v100-1"
+    waiting = [row for row in rows(study) if row["state"] == "queued"]
+    assert {row["note"] for row in waiting} <= {
+        "it is next, and waits for a free GPU",
+        "jobs of higher priority are before it",
+    }
+
+    first, second = waiting
+    study.said("hold", str(first["job"]), "root=o")
+    assert queued(study)[str(first["job"])] == "JobHeldUser"
+    assert [row["signature"] for row in rows(study, "state=held")] == [first["signature"]]
+    study.said("release", str(first["signature"]), "root=o")
+    assert queued(study)[str(first["job"])] != "JobHeldUser"
+
+    study.said("cancel", str(second["index"]), "root=o")
+    assert str(second["job"]) not in queued(study)
+
+    study.bed.ask("scancel", str(states["running"]["job"]))
+    study.wait("it saved and left", lambda: study.kinds("o")["cancelled"] == 1 or not study.at_work("o"), seconds=90)
+    study.wait("the next at work", lambda: study.at_work("o") == 1, seconds=90)
+    study.said("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none", "--tick")
+    (held,) = rows(study, "state=held")
+    assert held["signature"] == states["running"]["signature"]
+    assert "held by scancel" in study.said("why", str(held["signature"]), "root=o")
+
+    out = study.said("resume", "mini", "root=o")
+    assert str(held["signature"]) in out
+    assert str(second["signature"]) in out
+    assert {str(row["state"]) for row in rows(study)} == {"running", "queued"}
+    assert len(queued(study)) == 3
+    assert "run " in study.said("logs", str(held["signature"]), "root=o")
 
 
-def test_a_disturbed_study_ends_with_the_bits_of_an_undisturbed_one(bed: Cluster, start: Start) -> None:
-    local = start("root=quiet", "tracking_uri=none")
-    out, _ = local.communicate(timeout=400)
-    assert local.returncode == 0, out
-
-    attached = start("cluster=bed", "root=loud", "tracking_uri=none")
-    loud = bed.folder / "loud"
-
-    def begun() -> bool:
-        epochs = [json.loads(path.read_text()).get("epoch", 0) for path in loud.glob("runs/*/attempts/*.beat.json")]
-        return max(epochs, default=0) >= 2
-
-    wait_for("training on nodes", begun, seconds=300, seen=bed.describe)
-    for job in running_jobs(bed):
-        bed.ask("scontrol", "requeue", job, check=False)  # one that has just ended cannot be sent back
-    attached.kill()
-    attached.communicate()
-
-    again = start("cluster=bed", "root=loud", "tracking_uri=none")
-    out, _ = again.communicate(timeout=600)
-    assert again.returncode == 0, out
-    assert results(loud) == results(bed.folder / "quiet")
-    attempts = [json.loads(path.read_text())["attempts"] for path in loud.glob("runs/*/result.json")]
-    assert max(attempts) >= 2, "it was disturbed"
-    waves = list((loud / "studies" / "mini" / "waves").glob("????.json"))
-    submitted = [run for wave in waves for job in json.loads(wave.read_text())["jobs"] for run in job]
-    assert len(submitted) == len(set(submitted)) == 3, "no run was submitted twice"
+def test_a_site_that_takes_two_jobs_gets_two_at_a_time(study: Study) -> None:
+    study.write(epochs=6, alphas="[2, 4, 6, 10]")
+    limit = ("sacctmgr", "--immediate", "modify", "user", "root", "set")
+    study.bed.ask(*limit, "MaxSubmitJobs=2")
+    try:
+        out = study.said("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none")
+    finally:
+        study.bed.ask(*limit, "MaxSubmitJobs=-1")
+    assert "the site lets you have 2 jobs" in out
+    assert len(study.results("o")) == 5
+    waves = [json.loads(path.read_text()) for path in (study.bed.folder / "o/studies/mini/waves").glob("????.json")]
+    assert max(len(wave["jobs"]) for wave in waves) <= 2
+    submitted = [run for wave in waves for job in wave["jobs"] for run in job]
+    assert len(submitted) == len(set(submitted)) == 5, "no run was submitted twice"
 
 
-def test_a_detached_study_reaches_its_report_without_a_command(bed: Cluster, start: Start) -> None:
-    first = start("cluster=bed", "root=alone", "tracking_uri=none", "--detach")
-    out, _ = first.communicate(timeout=200)
-    assert first.returncode == 0, out
-    assert "jobs carry the study on" in out
-    report = bed.folder / "alone" / "studies" / "mini" / "report" / "report.md"
-    wait_for("the report", report.exists, seconds=700, seen=bed.describe)
-    assert len(results(bed.folder / "alone")) == 3
+def test_several_runs_share_a_job(study: Study) -> None:
+    study.write(epochs=6, alphas="[2, 6]", runs_per_gpu=2)
+    study.said("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none")
+    wave = json.loads((study.bed.folder / "o/studies/mini/waves/0001.json").read_text())
+    assert [len(job) for job in wave["jobs"]] == [2]
+    records = (study.bed.folder / "o").glob("runs/*/attempts/0001.json")
+    jobs = [json.loads(path.read_text())["place"]["job"] for path in records]
+    assert len(set(jobs)) == 2, "the two of the search share one, the last has its own"
+    assert len(study.results("o")) == 3
