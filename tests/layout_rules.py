@@ -28,12 +28,16 @@ PURE = (
     "sweep/space.py",
     "sweep/stages.py",
     "sweep/plan.py",
+    "sweep/ends.py",
+    "sweep/jobs.py",
+    "sweep/cost.py",
+    "sweep/select.py",
     "report/paper.py",
     "report/tables.py",
 )
 """Files, relative to the package, whose functions depend on their arguments alone."""
 
-FILE_LINES, FUNCTION_LINES, PACKAGE_LINES = 300, 60, 6000
+FILE_LINES, FUNCTION_LINES, PACKAGE_LINES = 300, 60, 8000
 """Files and functions count whole; the package counts lines of code, so that nobody saves on documentation."""
 
 _NO_CODE = {

@@ -12,11 +12,9 @@ def test_the_tree_names_every_file_of_the_package() -> None:
     for line in tree.splitlines():
         entry = re.match(r"\s+(.+?)(?:\s{2,}|$)", line)
         words = entry[1].split() if entry else []
-        if words[:1] and re.fullmatch(r"(osr|data|train|runs|sweep|report|cli|difair_hpc)/", words[0]):
+        if words[:1] and re.fullmatch(r"(osr|data|train|runs|sweep|report|config|cli|difair_hpc)/", words[0]):
             room = "" if words[0] == "difair_hpc/" else words[0]
-        named |= {
-            room * (not word.startswith(("errors", "files", "config"))) + word for word in words if word[-3:] == ".py"
-        }
+        named |= {room * (not word.startswith(("errors", "files"))) + word for word in words if word[-3:] == ".py"}
     package = ROOT / "difair_hpc"
     files = {str(path.relative_to(package)) for path in package.rglob("*.py") if not path.name.startswith("__")}
     assert named == files

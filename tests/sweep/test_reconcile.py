@@ -8,88 +8,12 @@ from pathlib import Path
 import pytest
 
 from difair_hpc.config import build_run
-from difair_hpc.errors import Failure, RunBusy
+from difair_hpc.errors import Failure
 from difair_hpc.runs.folder import run_folder
-from difair_hpc.runs.marks import Mark, read_mark, write_mark
-from difair_hpc.sweep.cluster import MemoryCluster
 from difair_hpc.sweep.ledger import ledger
-from difair_hpc.sweep.plan import Limits
-from difair_hpc.sweep.reconcile import Reconciler, StageView
-from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
+from difair_hpc.sweep.spec import Axis, StudySpec
 from tests.sweep.made import die, fail, finish, results
-
-BASE = {"benchmark": "digits", "method": "difair", "protocol": "short", "protocol.epochs": 2}
-COARSE = StageSpec(
-    name="coarse",
-    search="grid",
-    base=BASE,
-    space=(Axis(key="method.alpha", values=(2, 6, 10)),),
-    choose=ChoiceRule(tolerance=0.05, prefer=("largest method.alpha",), of="method.alpha", keep=2),
-)
-FINE = StageSpec(
-    name="fine",
-    search="grid",
-    base=BASE,
-    space=(
-        Axis(key="method.alpha", chosen_in="coarse"),
-        Axis(key="method.radius_coefficient", values=(0.3, 0.4)),
-    ),
-)
-FINAL = StageSpec(
-    name="final",
-    search="final",
-    chosen_in="fine",
-    base={"protocol": "short", "protocol.epochs": 2},
-    benchmarks=("digits",),
-    methods=("cross_entropy", "difair"),
-    splits=(0, 1),
-)
-STUDY = StudySpec(name="mini", stages=(COARSE, FINE, FINAL))
-SEARCH = StageSpec(
-    name="search",
-    search="optuna",
-    sampler="random",
-    trials=5,
-    base=BASE,
-    space=(Axis(key="method.alpha", low=1.0, high=20.0),),
-)
-
-Execute = Callable[[str], object]
-
-
-class Bench:
-    """A root folder, a cluster over it, and reconcilers that are made anew on demand."""
-
-    def __init__(self, root: Path, *, parallel: int = 2, failures_allowed: int = 1) -> None:
-        self.root = root
-        self.limits = Limits(parallel=parallel, budgets={"failed": failures_allowed, "died": failures_allowed})
-        self.executed: list[str] = []
-        self.cluster = MemoryCluster(self.execute)
-        self.how: Execute = lambda signature: finish(root, signature)
-
-    def execute(self, signature: str) -> None:
-        self.executed.append(signature)
-        self.how(signature)
-
-    def reconciler(self, study: StudySpec = STUDY) -> Reconciler:
-        return Reconciler(study, root=self.root, build=build_run, cluster=self.cluster, limits=self.limits)
-
-    def drive(self, study: StudySpec = STUDY, *, restart: bool = False) -> list[StageView]:
-        """Tick and work until all is complete; `restart`: with objects made anew before every tick."""
-        reconciler = self.reconciler(study)
-        for _ in range(100):
-            seen = reconciler.tick()
-            assert len(self.cluster.jobs()) <= self.limits.parallel
-            if len(seen) == len(study.stages) and seen[-1].complete:
-                return seen
-            self.cluster.work()
-            if restart:
-                reconciler = self.reconciler(study)
-        pytest.fail("the study never ended")
-
-
-def signature_of(**parameters: object) -> str:
-    return build_run(BASE, {key.replace("__", "."): value for key, value in parameters.items()}).signature
+from tests.sweep.studies import BASE, COARSE, FINAL, SEARCH, STUDY, Bench, signature_of
 
 
 def test_a_study_goes_through_all_stages_and_carries_its_choices_on(tmp_path: Path) -> None:
@@ -241,107 +165,6 @@ def test_where_nothing_can_be_chosen_the_study_says_so(tmp_path: Path) -> None:
     bench.how = lambda signature: finish(tmp_path, signature, diverged=True)
     with pytest.raises(Failure, match="stage coarse can choose nothing: 0 of 3 configurations are eligible"):
         bench.drive()
-
-
-def test_three_jobs_that_never_begin_halt_the_study_with_their_last_words(tmp_path: Path) -> None:
-    class Talking(MemoryCluster):
-        def last_words(self, signature: str) -> str:
-            return f"sbatch: no such partition for {signature}"
-
-    bench = Bench(tmp_path)
-    bench.cluster = Talking(lambda _: None)
-    study = StudySpec(name="mini", stages=(COARSE,))
-    for _ in range(3):
-        (view,) = bench.reconciler(study).tick()  # a new process each time: nothing may be forgotten
-        assert (view.halted, view.waits) == ("", False)
-        bench.cluster.work()
-    (view,) = bench.reconciler(study).tick()
-    first = signature_of(method__alpha=2)
-    assert view.halted == (f"3 jobs of run {first} ended before the run began:\nsbatch: no such partition for {first}")
-    assert view.waits
-    assert bench.cluster.submitted.count((first,)) == 3
-
-    write_mark(run_folder(tmp_path, first).path, Mark())  # difair resume
-    write_mark(run_folder(tmp_path, signature_of(method__alpha=6)).path, Mark())
-    (view,) = bench.reconciler(study).tick()
-    assert view.halted == ""
-    assert bench.cluster.submitted.count((first,)) == 4
-
-
-def test_runs_that_fail_with_one_traceback_halt_the_study_until_they_are_forgiven(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, parallel=3, failures_allowed=9)
-    trace = 'File "/x/run.py", line 7, in load\nKeyError: {}'
-    bench.how = lambda signature: fail(tmp_path, signature, f"KeyError: {signature}", trace.format(signature))
-    study = StudySpec(name="mini", stages=(COARSE,))
-    bench.reconciler(study).tick()
-    bench.cluster.work()
-    (view,) = bench.reconciler(study).tick()
-    assert view.halted == "3 runs failed alike: KeyError at run.py:7"
-    assert len(bench.executed) == 3
-    for signature in set(bench.executed):
-        write_mark(run_folder(tmp_path, signature).path, Mark(forgiven=1))
-    bench.how = lambda signature: finish(tmp_path, signature)
-    assert bench.drive(study)[0].complete
-
-
-def test_a_held_run_is_waited_for_and_a_cancelled_one_is_done_without(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    study = StudySpec(name="mini", stages=(COARSE,))
-    held, cancelled = signature_of(method__alpha=6), signature_of(method__alpha=10)
-    for signature, mark in ((held, Mark(hold="held")), (cancelled, Mark(hold="cancelled"))):
-        folder = run_folder(tmp_path, signature)
-        folder.create(build_run(BASE, {"method.alpha": 6 if signature == held else 10}))
-        write_mark(folder.path, mark)
-    bench.reconciler(study).tick()
-    bench.cluster.work()
-    (view,) = bench.reconciler(study).tick()
-    assert (view.waits, view.complete) == (True, False)
-    assert bench.executed == [signature_of(method__alpha=2)]
-    write_mark(run_folder(tmp_path, held).path, Mark())
-    (view,) = bench.drive(study)
-    assert view.complete
-    assert cancelled not in bench.executed
-
-
-def test_a_job_that_somebody_cancelled_before_its_run_began_holds_the_run(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    bench.cluster = MemoryCluster(lambda _: None)
-    study = StudySpec(
-        name="mini", stages=(dataclasses.replace(COARSE, space=(Axis(key="method.alpha", values=(2,)),)),)
-    )
-    bench.reconciler(study).tick()
-    bench.cluster.work(state="CANCELLED")
-    (view,) = bench.reconciler(study).tick()
-    assert next(iter(view.states.values())).hold == "held"
-    assert view.waits
-    assert read_mark(run_folder(tmp_path, signature_of(method__alpha=2)).path).by == "scancel"
-    assert len(bench.cluster.submitted) == 1
-
-
-def test_a_node_on_which_two_runs_never_begin_is_left_out(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    bench.cluster = MemoryCluster(lambda _: None)
-    study = StudySpec(name="mini", stages=(COARSE,))
-    bench.reconciler(study).tick()
-    bench.cluster.work(state="FAILED", node="v100-1")
-    bench.reconciler(study).tick()
-    assert bench.cluster.excluded == [[], ["v100-1"]]
-    assert "2 runs failed on it" in json.loads((tmp_path / "studies/mini/nodes.json").read_text())["v100-1"]["why"]
-
-
-def test_a_process_that_lost_the_lease_submits_nothing(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    reconciler = Reconciler(
-        STUDY,
-        root=tmp_path,
-        build=build_run,
-        cluster=bench.cluster,
-        limits=bench.limits,
-        counts=lambda: False,
-    )
-    with pytest.raises(RunBusy, match="study mini was taken over by another process"):
-        reconciler.tick()
-    assert bench.cluster.submitted == []
 
 
 def test_a_sampler_proposes_one_by_one_into_free_slots(tmp_path: Path) -> None:

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from difair_hpc.config import profile
-from difair_hpc.errors import ClusterUnreachable, Failure, InvalidValue, JobRefused, LimitReached, UnknownKey
+from difair_hpc.errors import Failure, InvalidValue, JobRefused, LimitReached
 from difair_hpc.runs.spec import ExecutionSpec
-from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Order
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.queue import Queue
@@ -262,48 +260,3 @@ def test_a_frozen_copy_of_the_code_comes_first(tmp_path: Path) -> None:
     site.cluster._code = tmp_path / "my code"
     text = site.cluster.script(wave(site), 1)
     assert f"export PYTHONPATH='{tmp_path}/my code'${{PYTHONPATH:+:$PYTHONPATH}}\n" in text
-
-
-def test_without_slurm_the_way_out_is_named() -> None:
-    with pytest.raises(Failure, match="cluster=local"):
-        run_command(["sbatch-that-is-not-there"])
-
-
-@pytest.mark.parametrize(
-    ("complaint", "kind"),
-    [
-        ("sbatch: error: AssocMaxSubmitJobLimit", LimitReached),
-        ("sbatch: error: QOSMaxSubmitJobPerUserLimit", LimitReached),
-        ("Unable to contact slurm controller (connect failure)", ClusterUnreachable),
-        ("Socket timed out on send/recv operation", ClusterUnreachable),
-        ("invalid partition specified: x", JobRefused),
-        ("Requested node configuration is not available", JobRefused),
-        ("something new", Failure),
-    ],
-)
-def test_complaints_are_told_apart(complaint: str, kind: type[Failure]) -> None:
-    with pytest.raises(Failure) as caught:
-        run_command(["sh", "-c", f"echo '{complaint}' >&2; exit 1"])
-    assert type(caught.value) is kind
-    assert complaint in str(caught.value)
-
-
-@pytest.mark.parametrize("option", ["array", "job-name", "job_name", "signal", "output", "time", "wrap"])
-def test_options_that_would_break_the_engine_are_refused_by_name(option: str) -> None:
-    with pytest.raises(InvalidValue, match=f"cluster.sbatch.{option}="):
-        Profile(name="x", sbatch={option: "1"})
-
-
-def test_retries_are_by_type() -> None:
-    assert Profile(name="x", retries={"died": 7, "failed": None}).budgets["died"] == 7
-    assert Profile(name="x", retries={"failed": None}).budgets["failed"] is None
-    with pytest.raises(UnknownKey, match=r"cluster\.retries\.faild"):
-        Profile(name="x", retries={"faild": 1})
-    with pytest.raises(InvalidValue, match=r"cluster\.retries\.failed=-1"):
-        Profile(name="x", retries={"failed": -1})
-
-
-@pytest.mark.parametrize("name", ["v100", "rtx6000", "mixed"])
-def test_the_shipped_profiles_load(name: str) -> None:
-    assert profile(name).executor == "slurm"
-    assert profile(name, {"retries.died": 5}).budgets["died"] == 5

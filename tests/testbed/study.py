@@ -24,15 +24,14 @@ study: mini
 stages:
   coarse:
     search: grid
-    base: {{benchmark: digits-all, method: difair, protocol: short, protocol.epochs: {epochs}}}
+    base: {{benchmark: digits, method: difair, protocol: short, protocol.epochs: {epochs}}}
     space: {{method.alpha: {alphas}}}
-    choose: {{prefer: [largest method.alpha]}}
   final:
     search: final
     chosen_in: coarse
     base: {{protocol: short, protocol.epochs: {epochs}}}
     benchmarks: [digits]
-    methods: [difair]
+    methods: [cross_entropy, difair]
     splits: [0]
 """
 PROFILE: dict[str, object] = {

@@ -13,7 +13,7 @@ from tests.testbed.cluster import TESTBED
 from tests.testbed.study import Study, study_on
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
-EPOCHS = 40
+EPOCHS = 120
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def lying_sbatch(folder: Path) -> str:
 
 
 def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
-    study.write(epochs=EPOCHS, alphas="[2, 4, 6, 10]", parallel=4)
+    study.write(epochs=EPOCHS, alphas="[2, 4, 6, 10]")
     bed, root = study.bed, study.bed.folder / "loud"
 
     attached = study.start("sweep", "mini", "cluster=bed", "root=loud", path=lying_sbatch(bed.folder))
@@ -97,7 +97,7 @@ def kill_one_training_process(root: Path) -> None:
 
 
 def test_a_time_limit_shorter_than_the_run_is_no_obstacle(study: Study) -> None:
-    study.write(epochs=80, alphas="[6]", minutes=1, notice_seconds=10)
+    study.write(epochs=120, alphas="[6]", minutes=1, notice_seconds=10)
     study.said("sweep", "mini", "cluster=bed", "root=short", "tracking_uri=none", seconds=900)
     study.said("sweep", "mini", "root=quiet", "tracking_uri=none", "cluster.threads=1", seconds=600)
     assert study.results("short") == study.results("quiet")

@@ -1,0 +1,28 @@
+"""Profiles: what they refuse, and that the shipped ones load."""
+
+import pytest
+
+from difair_hpc.config import profile
+from difair_hpc.errors import InvalidValue, UnknownKey
+from difair_hpc.sweep.profile import Profile
+
+
+@pytest.mark.parametrize("option", ["array", "job-name", "job_name", "signal", "output", "time", "wrap"])
+def test_options_that_would_break_the_engine_are_refused_by_name(option: str) -> None:
+    with pytest.raises(InvalidValue, match=f"cluster.sbatch.{option}="):
+        Profile(name="x", sbatch={option: "1"})
+
+
+def test_retries_are_by_type() -> None:
+    assert Profile(name="x", retries={"died": 7, "failed": None}).budgets["died"] == 7
+    assert Profile(name="x", retries={"failed": None}).budgets["failed"] is None
+    with pytest.raises(UnknownKey, match=r"cluster\.retries\.faild"):
+        Profile(name="x", retries={"faild": 1})
+    with pytest.raises(InvalidValue, match=r"cluster\.retries\.failed=-1"):
+        Profile(name="x", retries={"failed": -1})
+
+
+@pytest.mark.parametrize("name", ["v100", "rtx6000", "mixed"])
+def test_the_shipped_profiles_load(name: str) -> None:
+    assert profile(name).executor == "slurm"
+    assert profile(name, {"retries.died": 5}).budgets["died"] == 5
