@@ -1,8 +1,16 @@
 """What every test may rely on: one thread, no settings of the user's shell, no message to anybody outside."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.postgres import Server, binaries, running_server
+
+if TYPE_CHECKING:
+    from tests.stores import Store
 
 # Before torch, matplotlib or mlflow are imported, here or in a child process: results repeat to the bit only at the
 # same number of threads, no test opens a window, and nothing is reported to MLflow's makers.
@@ -10,7 +18,7 @@ os.environ.update(
     OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MPLBACKEND="Agg", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true"
 )
 
-FOREIGN_PREFIXES = ("DIFAIR_", "MLFLOW_", "SLURM_", "SBATCH_", "SUBMITIT_", "HYDRA_")
+FOREIGN_PREFIXES = ("DIFAIR_", "MLFLOW_", "SLURM_", "SBATCH_", "SUBMITIT_", "HYDRA_", "PG")
 """A study that runs in the user's shell or job must not reach a test, nor the other way round."""
 
 NEEDS = {"realdata": "DIFAIR_DATA", "slurm": "DIFAIR_TEST_SLURM"}
@@ -26,6 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, variable in NEEDS.items():
             if item.get_closest_marker(marker) and not os.environ.get(variable):
                 item.add_marker(pytest.mark.skip(reason=f"set {variable} to run it"))
+        if item.get_closest_marker("postgres") and binaries() is None:
+            item.add_marker(pytest.mark.skip(reason="PostgreSQL's server is not here: apt-get install postgresql"))
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +48,22 @@ def clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     for name in list(os.environ):
         if name.startswith(FOREIGN_PREFIXES) and name not in kept:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for all tests of this process; a test that stops it starts its own."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["journal", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> "Store":
+    """Optuna's storage of the study `mini` under the root `tmp_path`, of either kind, empty."""
+    from tests.stores import Store
+
+    (tmp_path / "studies/mini").mkdir(parents=True)
+    if request.param == "journal":
+        return Store(place=tmp_path / "studies/mini/optuna.journal")
+    server: Server = request.getfixturevalue("postgres")
+    return Store(place=server.database(), server=server)
