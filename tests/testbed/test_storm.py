@@ -69,7 +69,7 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     bed.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     kill_one_training_process(root)
     time.sleep(5)
-    bed.ask("scontrol", "update", f"nodename={node}", "state=resume")
+    bed.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # it may have come back by itself
 
     out = study.said("sweep", "mini", "cluster=bed", "root=loud", seconds=1200)
     assert "Table 2" in out
