@@ -34,8 +34,8 @@ class Cluster(Protocol):
     def ended(self, job: str) -> JobEnd | None:
         """Return how a job left, by its id; None while it has not."""
 
-    def unbegun(self, signature: str, attempts: int) -> Sequence[JobEnd]:
-        """Return how the jobs left that were to begin a run, when it had so many attempts, and ended without."""
+    def past(self, signature: str) -> Sequence[JobEnd]:
+        """Return how the jobs left that were to begin a run, the oldest first."""
 
     def stop(self) -> None:
         """Ask all jobs to save and leave."""
@@ -92,13 +92,13 @@ class LocalCluster:
         """Return that a process has left, of which nothing more is known."""
         return None if any(str(live.job.job_id) == job for live in self._live()) else JobEnd()
 
-    def unbegun(self, signature: str, attempts: int) -> Sequence[JobEnd]:
-        """Return the processes that this command started for the run and that ended before they began it."""
+    def past(self, signature: str) -> Sequence[JobEnd]:
+        """Return the processes that this command started for the run and that ended."""
         self._live()
         return [
-            JobEnd(time=job.ended)
+            JobEnd(id=str(job.job.job_id), time=job.ended, begun=job.order.begun)
             for job in self._jobs
-            if job.ended and job.order.runs[0] == signature and job.order.begun == attempts
+            if job.ended and job.order.runs[0] == signature
         ]
 
     def stop(self) -> None:
@@ -149,9 +149,9 @@ class MemoryCluster:
         """Return that nothing is known of a job that some attempt names."""
         return JobEnd()
 
-    def unbegun(self, signature: str, attempts: int) -> Sequence[JobEnd]:
-        """Return the jobs that were worked off without an attempt at their run."""
-        return [end for order, end in self._over if order.runs[0] == signature and order.begun == attempts]
+    def past(self, signature: str) -> Sequence[JobEnd]:
+        """Return the jobs that were worked off and had the run as their first."""
+        return [end for order, end in self._over if order.runs[0] == signature]
 
     def stop(self) -> None:
         """Drop the queue."""
@@ -165,7 +165,8 @@ class MemoryCluster:
         """Execute all that is queued, each run once; the jobs leave in `state` from `node`."""
         for signature in dict.fromkeys(signature for order in self._waiting for signature in order.runs):
             self._execute(signature)
-        self._over += [(order, JobEnd(state=state, node=node, time=time.time())) for order in self._waiting]
+        now = time.time()
+        self._over += [(o, JobEnd(state=state, node=node, time=now, begun=o.begun)) for o in self._waiting]
         self._waiting.clear()
 
 

@@ -59,7 +59,7 @@ _STATES: dict[str, EndKind] = {
     "CANCELLED": "cancelled",
 }
 _LOG: tuple[tuple[str, EndKind], ...] = (
-    (r"oom[-_ ]kill|exceeded (job )?memory limit|Out Of Memory", "out_of_memory"),
+    (r"oom[-_ ]kill|[Ee]xceeded (job )?memory limit|Out Of Memory", "out_of_memory"),
     (r"DUE TO PREEMPTION", "preempted"),
     (r"DUE TO TIME LIMIT", "timed_out"),
     (r"DUE TO NODE FAILURE", "node_failed"),

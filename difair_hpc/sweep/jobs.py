@@ -77,6 +77,8 @@ class JobEnd:
     node: str = ""
     time: float = 0.0
     """When that was noticed, seconds since 1970."""
+    begun: int = 0
+    """Attempts at the job's first run when it was submitted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,6 @@ from difair_hpc.sweep.plan import TrialView
 
 _AGAIN_SECONDS = 30.0
 _LOG_BYTES = 20_000
-_NOBODYS_FAULT = ("CANCELLED", "PREEMPTED", "NODE_FAIL")
 _BACK_IN_QUEUE = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "CONFIGURING")
 
 
@@ -74,19 +73,33 @@ class Sight:
             if last is not None:
                 kinds[last] += 1
                 self._note(state.signature, attempt, last)
-        unbegun = [end for end in self._cluster.unbegun(state.signature, len(attempts)) if end.time > mark.time]
-        if self._was_cancelled(attempts, unbegun, mark):
+        never = self._never_begun(state.signature, attempts, mark)
+        if self._was_cancelled(attempts, never, mark):
             state = self._hold(folder, state, mark)
-        faults = [end for end in unbegun if end.state not in _NOBODYS_FAULT]
+        if short := sum(kind == "out_of_memory" for _, kind in never):
+            kinds["out_of_memory"] += short
+        faults = [end for end, kind in never if kind in NODES_FAULT and end.begun == len(attempts)]
         for end in faults:
             accident = Accident(run=state.signature, node=end.node, time=end.time, alike="")
             self.accidents[state.signature, end.time] = accident
         alike = fingerprint(attempts[-1].end) if last is not None else ""
         return TrialView(number=-1, state=state, told=False, ends=kinds, last=last, alike=alike, unbegun=len(faults))
 
-    def _was_cancelled(self, attempts: Sequence[AttemptView], unbegun: Sequence[JobEnd], mark: Mark) -> bool:
+    def _never_begun(self, signature: str, attempts: Sequence[AttemptView], mark: Mark) -> list[tuple[JobEnd, EndKind]]:
+        """Return the jobs, since the mark was made, that ended before they began their run, and why they ended."""
+        began = {attempt.place.job for attempt in attempts if attempt.place.job}
+        ends = [end for end in self._cluster.past(signature) if end.id not in began and end.time > mark.time]
+        return [(end, kind_of(None, Evidence(state=end.state, log=self._whole_log(end.id)))[0]) for end in ends]
+
+    def _whole_log(self, job: str) -> str:
+        path = self._root / "jobs" / f"{job}_0_log.err"
+        return path.read_text("utf-8", errors="replace")[-_LOG_BYTES:] if job and path.exists() else ""
+
+    def _was_cancelled(
+        self, attempts: Sequence[AttemptView], never: Sequence[tuple[JobEnd, EndKind]], mark: Mark
+    ) -> bool:
         """Whether somebody took the run's job from the queue by scancel since the mark was made."""
-        ends = list(unbegun)
+        ends = [end for end, _ in never if end.begun == len(attempts)]
         if attempts and attempts[-1].place.job and (end := self._cluster.ended(attempts[-1].place.job)) is not None:
             ends.append(end)
         return not mark.hold and any(

@@ -10,7 +10,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,56 +177,55 @@ class SlurmCluster:
         Raises:
             ClusterUnreachable: SLURM does not answer.
         """
+        waves = self._waves.read()
         look = self._queue.look()
-        queued = {(job.name, job.task): job for job in look.jobs if job.name.startswith(self._prefix)}
+        queued: dict[str, dict[int, QueuedJob]] = {}
+        for job in look.jobs:
+            queued.setdefault(job.name, {})[job.task] = job
         found: list[Job] = []
-        for wave in self._waves.all():
+        for wave in waves:
             if not wave.over:
-                found += self._matched(wave, look, queued)
+                found += self._matched(wave, look, queued.get(self._prefix + wave.path.stem, {}))
         return found
 
     def ended(self, job: str) -> JobEnd | None:
-        """Return how a job left, by its id; None while it has not."""
+        """Return how a job left, by its id, as far as `jobs` has seen it; None while it has not."""
+        if job == _leaving():
+            return JobEnd(id=job)
         array, _, task = job.partition("_")
-        for wave in reversed(self._waves.all()):
-            if wave.id == array:
-                return wave.ends.get(int(task))
-        return JobEnd()
+        wave = self._waves.of_array(array)
+        return JobEnd() if wave is None else wave.ends.get(int(task))
 
-    def unbegun(self, signature: str, attempts: int) -> Sequence[JobEnd]:
-        """Return how the jobs left that were to begin a run, when it had so many attempts, and ended without."""
+    def past(self, signature: str) -> Sequence[JobEnd]:
+        """Return how the jobs left that were to begin a run, the oldest first."""
         return [
-            wave.ends[task]
-            for wave in self._waves.all()
-            for task, runs in enumerate(wave.jobs)
-            if runs[0] == signature and wave.begun[task] == attempts and task in wave.ends
+            replace(wave.ends[task], begun=wave.begun[task])
+            for wave, task in self._waves.that_begin(signature)
+            if task in wave.ends
         ]
 
     def stop(self) -> None:
         """Leave the jobs alone: they go on without this command."""
 
     def last_words(self, signature: str) -> str:
-        """Return the end of the newest log of a job that was to execute the run."""
-        for wave in reversed(self._waves.all()):
-            for task, runs in enumerate(wave.jobs):
-                log = self._root / "jobs" / f"{wave.job_id(task)}_0_log.err"
-                if signature in runs and log.exists():
-                    return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-5:])
+        """Return the end of the newest log of a job that was to begin the run."""
+        for wave, task in reversed(self._waves.that_begin(signature)):
+            log = self._root / "jobs" / f"{wave.job_id(task)}_0_log.err"
+            if log.exists():
+                return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-5:])
         return ""
 
-    def _matched(self, wave: Wave, look: Look, queued: dict[tuple[str, int], QueuedJob]) -> list[Job]:
-        """Return the live jobs of a wave; those that have ended are put on record."""
-        name = self._prefix + wave.path.stem
-        seen = [queued[key] for key in queued if key[0] == name]
-        wave.seen = wave.seen or bool(seen)
-        if seen and not wave.id and self._record:
-            self._waves.answer(wave, job=seen[0].id.partition("_")[0])
+    def _matched(self, wave: Wave, look: Look, queued: Mapping[int, QueuedJob]) -> list[Job]:
+        """Return the live jobs of a wave, whose tasks the queue shows; those that have ended are put on record."""
+        wave.seen = wave.seen or bool(queued)
+        if queued and not wave.id and self._record:
+            self._waves.answer(wave, job=next(iter(queued.values())).id.partition("_")[0])
         ends: dict[int, JobEnd] = {}
         live: list[Job] = []
         gone: list[int] = []
         for task, runs in enumerate(wave.jobs):
-            job = queued.get((name, task))
-            if task in wave.ends or _is_leaving(name, task):
+            job = queued.get(task)
+            if task in wave.ends or (job is not None and job.id == _leaving()):
                 continue
             if job is not None and job.state in ENDED:
                 ends[task] = JobEnd(id=job.id, state=job.state, node=job.node, time=time.time())
@@ -265,7 +265,8 @@ def _chunks(orders: Sequence[Order], most: int) -> Iterator[Sequence[Order]]:
             yield alike[begin : begin + most]
 
 
-def _is_leaving(name: str, task: int) -> bool:
-    """Whether the task is the job around this process, which has executed its runs and only ticks before it ends."""
-    own = os.environ.get("SLURM_JOB_NAME"), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    return "DIFAIR_LEAVING" in os.environ and own == (name, task)
+def _leaving() -> str:
+    """Return the job around this process if it has executed its runs, and only ticks the study before it ends."""
+    if "DIFAIR_LEAVING" not in os.environ:
+        return ""
+    return f"{os.environ.get('SLURM_ARRAY_JOB_ID')}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"

@@ -56,29 +56,44 @@ class Waves:
         """Read from the folder; it need not exist."""
         self._folder = folder
         self._known: dict[int, Wave] = {}
+        self._first: dict[str, list[tuple[Wave, int]]] = {}
 
-    def all(self) -> list[Wave]:
-        """Return the waves by number; what is on disk for good is read once."""
+    def read(self) -> list[Wave]:
+        """Return the waves by number, after a look at the disk; what is there for good is read once."""
         for path in sorted(self._folder.glob("????*.json")):
             number, _, rest = path.name.partition(".")
             if rest == "json" and int(number) not in self._known and (content := read_json(path)) is not None:
-                self._known[int(number)] = _wave(int(number), path, content)
-        waves = [self._known[number] for number in sorted(self._known)]
+                self._keep(_wave(int(number), path, content))
+        waves = list(self._known.values())
         for wave in waves:
             if not wave.over:
                 _refresh(wave)
         return waves
 
+    def of_array(self, job: str) -> Wave | None:
+        """Return the wave that SLURM knows by this number, among those that were read."""
+        return next((wave for wave in reversed(self._known.values()) if wave.id == job), None)
+
+    def that_begin(self, signature: str) -> list[tuple[Wave, int]]:
+        """Return the waves and tasks whose first run this is, among those that were read."""
+        return self._first.get(signature, [])
+
+    def _keep(self, wave: Wave) -> None:
+        self._known[wave.number] = wave
+        for task, runs in enumerate(wave.jobs):
+            self._first.setdefault(runs[0], []).append((wave, task))
+
     def add(self, content: Mapping[str, Any]) -> Wave:
         """Put the next wave on disk before it is submitted; `content` has at least jobs and begun."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((wave.number for wave in self.all()), default=0)
+        number = 1 + max((wave.number for wave in self.read()), default=0)
         path = self._folder / f"{number:04d}.json"
         whole = {**content, "time": time.time()}
         made = write_once(path, json.dumps(whole))
         assert made, "the holder of the study's lease alone makes waves"
-        self._known[number] = _wave(number, path, whole)
-        return self._known[number]
+        wave = _wave(number, path, whole)
+        self._keep(wave)
+        return wave
 
     def answer(self, wave: Wave, *, job: str = "", error: str = "", refused: bool = False) -> None:
         """Put on disk what sbatch answered; `refused`: SLURM said no, so that no job can have come of it."""

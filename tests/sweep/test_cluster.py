@@ -75,10 +75,9 @@ class TestCluster:
         else:
             (run_folder(bench.root, signature).path / "spec.json").write_text("{torn")
         bench.cluster.submit([Order(runs=(signature,), begun=0)])
-        assert bench.cluster.unbegun(signature, 0) == []
+        assert bench.cluster.past(signature) == []
         bench.work()
-        assert len(bench.cluster.unbegun(signature, 0)) == 1
-        assert bench.cluster.unbegun(signature, 1) == [], "since then it has been begun"
+        assert [end.begun for end in bench.cluster.past(signature)] == [0]
 
     def test_jobs_that_list_the_same_runs_execute_each_once(self, bench: Bench) -> None:
         runs = [created(bench.root, seed=seed) for seed in range(3)]

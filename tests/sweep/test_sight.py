@@ -143,6 +143,16 @@ def test_scancel_holds_a_run_but_not_what_difair_itself_cancelled(scene: Scene, 
     assert read_mark(scene.folder.path).hold == ("" if own else "held")
 
 
+def test_a_job_that_had_no_memory_to_begin_its_run_counts_as_out_of_memory(scene: Scene) -> None:
+    ends = [JobEnd(id="7_0", state="FAILED", node="n1", time=time.time() + 1)]
+    scene.cluster.past = lambda signature: ends  # type: ignore[method-assign]
+    view = scene.sight().view(scene.folder.signature)
+    assert (view.unbegun, view.ends) == (1, {})
+    scene.log.write_text("slurmstepd-n1: error: Exceeded job memory limit\n")
+    view = scene.sight().view(scene.folder.signature)
+    assert (view.unbegun, view.ends) == (0, {"out_of_memory": 1})
+
+
 def test_a_run_that_was_done_is_read_once(scene: Scene) -> None:
     finish(scene.root, scene.folder.signature)
     sight = scene.sight()

@@ -131,7 +131,7 @@ def test_a_wave_whose_submitter_died_counts_until_it_should_have_shown_up(tmp_pa
     wave(site).parent.mkdir(parents=True)
     wave(site).write_text(json.dumps({"jobs": [["aaa"]], "begun": [0], "time": 0.0}))
     assert site.runs() == []
-    assert site.cluster.unbegun("aaa", 0) == [], "a job that never was has not failed to begin"
+    assert site.cluster.past("aaa") == [], "a job that never was has not failed to begin"
     site.submit(["bbb"])
     assert wave(site, 2).exists()
 
@@ -147,7 +147,8 @@ def test_ends_are_on_record_with_and_without_accounting(tmp_path: Path) -> None:
     site.shows("", "", "")
     site.accounts = ""
     site.cluster.jobs()
-    ends = [site.made_again().ended(f"4711_{task}") for task in range(3)]
+    site.made_again().jobs()
+    ends = [site.cluster.ended(f"4711_{task}") for task in range(3)]
     assert [(end.state, end.node) for end in ends if end is not None] == [
         ("TIMEOUT", "v100-1"),
         ("CANCELLED", "rtx-1"),
@@ -158,6 +159,19 @@ def test_ends_are_on_record_with_and_without_accounting(tmp_path: Path) -> None:
     assert site.asked.count("sacct") == 2
 
 
+def test_the_job_that_ticks_the_study_as_its_last_step_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(tmp_path)
+    site.submit(["aaa"], ["bbb"])
+    site.shows("RUNNING", "RUNNING")
+    for name, value in {"DIFAIR_LEAVING": "1", "SLURM_ARRAY_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert site.runs() == [["aaa"]]
+    assert site.cluster.ended("4711_0") is None
+    assert site.cluster.ended("4711_1") is not None
+    assert json.loads(wave(site).with_suffix(".answer.json").read_text())["id"] == "4711"
+    assert not wave(site).with_suffix(".ends.json").exists(), "how it ends is not known yet"
+
+
 def test_jobs_that_ended_before_their_run_began(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.submit(["aaa", "bbb"])
@@ -165,9 +179,8 @@ def test_jobs_that_ended_before_their_run_began(tmp_path: Path) -> None:
     site.shows("FAILED")
     site.shows("RUNNING", wave=2)
     site.cluster.jobs()
-    assert [end.state for end in site.cluster.unbegun("aaa", 0)] == ["FAILED"]
-    assert site.cluster.unbegun("bbb", 0) == [], "it was not the first of its job"
-    assert site.cluster.unbegun("aaa", 1) == [], "that job lives"
+    assert [(end.state, end.begun) for end in site.cluster.past("aaa")] == [("FAILED", 0)], "the other job lives"
+    assert site.cluster.past("bbb") == [], "it was not the first of its job"
 
 
 def test_a_wave_is_split_where_arrays_end_and_where_memory_differs(tmp_path: Path) -> None:

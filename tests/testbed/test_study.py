@@ -94,3 +94,14 @@ def test_several_runs_share_a_job(study: Study) -> None:
     jobs = [json.loads(path.read_text())["place"]["job"] for path in records]
     assert len(set(jobs)) == 2, "the two of the search share one, the last has its own"
     assert len(study.results("o")) == 3
+
+
+def test_a_run_that_is_out_of_memory_gets_more(study: Study) -> None:
+    study.write(epochs=6, alphas="[6]", mem_gb=0.35, memory_growth=2.0)
+    study.said("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none", "cluster.retries.out_of_memory=3")
+    scripts = sorted((study.bed.folder / "o/studies/mini/waves").glob("*.sbatch"))
+    asked = [line for path in scripts for line in path.read_text().splitlines() if line.startswith("#SBATCH --mem")]
+    assert asked[:2] == ["#SBATCH --mem=358M", "#SBATCH --mem=717M"]
+    assert len(study.results("o")) == 2
+    out = study.said("status", "root=o")
+    assert "2 done" in out
