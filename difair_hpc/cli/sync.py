@@ -54,7 +54,8 @@ def synchronise(where: config.Settings) -> int:
 
 def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tuple[int, int]:
     """Bring Optuna's side of every study up to date; return how many searches and trials, and tell what is left out."""
-    from difair_hpc.runs.attempts import Attempt
+    from difair_hpc.cli.resume import repeat
+    from difair_hpc.sweep.lease import Wishes, lease
     from difair_hpc.sweep.study import rebuild
 
     counts: list[int] = []
@@ -68,11 +69,14 @@ def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tup
             tell(f"Optuna: study {name} was written by an earlier version; repeat its difair sweep, which rebuilds it")
             continue
         try:
-            with Attempt(folder.path, {}, what="study") as lease:
+            with lease(folder.path) as held:
                 counts += [rebuild(folder, stage, root=where.root, url=where.storage) for stage in begun]
-                lease.end("finished")
+                held.end("finished")
         except RunBusy:
             tell(f"Optuna: study {name} is left to the command that drives it at this moment")
+            continue
+        if Wishes(folder.path).stands():
+            repeat(where, name, attach=False)  # a job asked for a tick while the study was held here
     return len(counts), sum(counts)
 
 

@@ -136,7 +136,7 @@ def rebuild(folder: Ledger, described: Mapping[str, Any], *, root: Path, url: st
         state = run_folder(root, trial.signature).state()
         if state.result is not None:
             search.tell(trial.number, state.result["evaluation"], signature=trial.signature)
-        elif described["complete"] and state.status in ("failed", "dead"):
+        elif described["complete"] and state.status != "running":
             search.tell(trial.number, None, signature=trial.signature)
     return len(trials)
 

@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 
 from difair_hpc.cli import main
 from difair_hpc.config import build_run
-from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.cluster import MemoryCluster
+from difair_hpc.sweep.lease import Wishes, lease
 from difair_hpc.sweep.plan import Limits
 from difair_hpc.sweep.reconcile import Reconciler
 from difair_hpc.sweep.spec import Axis, StageSpec, StudySpec
@@ -54,7 +54,7 @@ def drive(root: Path, store: Store, *, ticks: int = 50) -> None:
         else:
             finish(root, signature, diverged=method["alpha"] == 2)
 
-    cluster, limits = MemoryCluster(execute), Limits(parallel=3, failures_allowed=0)
+    cluster, limits = MemoryCluster(execute), Limits(parallel=3, budgets={"failed": 0})
     reconciler = Reconciler(STUDY, root=root, build=build_run, cluster=cluster, limits=limits, storage=store.url)
     for _ in range(ticks):
         views = reconciler.tick()
@@ -117,7 +117,7 @@ def test_a_run_that_may_be_tried_again_stays_running(
 def test_a_study_at_work_is_left_alone(tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     drive(tmp_path, store)
     store.lose()
-    with Attempt(tmp_path / "studies/mini", {}, what="study"):
+    with lease(tmp_path / "studies/mini"):
         before = files(tmp_path / "studies")
         out = synced(capsys)
         assert {path for path in before if "attempts" not in path.parts} == {
@@ -127,6 +127,32 @@ def test_a_study_at_work_is_left_alone(tmp_path: Path, store: Store, capsys: pyt
         "Optuna: study mini is left to the command that drives it at this moment\n"
         f"Optuna: 0 studies, 0 trials in {where(tmp_path, store)}\n"
     )
+
+
+ONE = """
+stages:
+  coarse:
+    search: grid
+    base: {benchmark: digits, method: difair, protocol: short, protocol.epochs: 2}
+    space: {method.alpha: [6]}
+"""
+
+
+def test_a_tick_that_was_asked_for_meanwhile_is_made_up_for(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps/one.yaml").write_text(ONE)
+    spec = build_run(BASE, {"method.alpha": 6})
+    run_folder(tmp_path, spec.signature).create(spec)
+    finish(tmp_path, spec.signature)
+    assert main(["sweep", "one", "tracking_uri=none"]) == 0
+    wishes = Wishes(tmp_path / "studies/one")
+    wishes.wish()  # a job that ended while the study was held
+    out = synced(capsys)
+    assert "study one: runs in " in out
+    assert not wishes.stands()
 
 
 def test_a_study_of_an_earlier_version_is_named(

@@ -38,7 +38,7 @@ def view(stage: StageSpec, *axes: Axis) -> StageView:
         trials=(),
         parameters={},
         epochs=0,
-        starting=0,
+        jobs=(),
         complete=False,
     )
 
