@@ -25,6 +25,8 @@ PURE = (
     "data/augment.py",
     "data/batches.py",
     "train/schedule.py",
+    "sweep/address.py",
+    "sweep/describe.py",
     "sweep/space.py",
     "sweep/stages.py",
     "sweep/plan.py",

@@ -85,6 +85,7 @@ class Drive:
             build=config.build_run,
             cluster=cluster,
             limits=limits,
+            storage=self.where.storage,
             nodes=node_rule(self.profile),
             counts=held.counts,
         )

@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not (arguments.yes or arguments.tick or begun) and not confirm(study, profile, console()):
         return 0
     if not arguments.tick:
-        words = [*arguments.words, f"root={where.root}", f"data_root={where.data_root}"]
-        request = Request(name=arguments.name, words=tuple(words), folder=str(Path.cwd()), profile=profile)
+        words = (*arguments.words, *_places(where))
+        request = Request(name=arguments.name, words=words, folder=str(Path.cwd()), profile=profile)
         keep_request(where.root, study.name, request)
     drive = _drive(arguments, study, profile, where)
     return _tick(drive, folder, waits=arguments.detach) if once else _attend(drive, folder)
@@ -67,9 +67,14 @@ def _drive(arguments: argparse.Namespace, study: StudySpec, profile: Profile, wh
     if profile.executor != "slurm":
         return Drive(study, profile, where)
     code = freeze(where.root, folders())
-    again = ["sweep", arguments.name, "--tick", *arguments.words]
-    again += [f"root={where.root}", f"data_root={where.data_root}"]
+    again = ["sweep", arguments.name, "--tick", *arguments.words, *_places(where)]
     return Drive(study, profile, where, again=again, code=code)
+
+
+def _places(where: config.Settings) -> list[str]:
+    """Return the settings as words, since the environment may have said them and another one may not."""
+    storage = [f'storage="{where.storage}"'] if where.storage else []
+    return [f"root={where.root}", f"data_root={where.data_root}", *storage]
 
 
 def _attend(drive: Drive, folder: Path) -> int:

@@ -16,6 +16,7 @@ import yaml
 from difair_hpc.config.places import choices, found, places_of, read_yaml
 from difair_hpc.errors import InvalidValue, UnknownKey, UserError
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
+from difair_hpc.sweep.address import checked, without_secret
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.space import foreseen, run_keys
 from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
@@ -25,7 +26,7 @@ GROUPS = ("benchmark", "method", "protocol")
 """Keys whose value is the name of a file in sweeps/<key>/."""
 RUN_KEYS = {*GROUPS, "network", "split", "seed", "data"}
 """First parts of the keys that say what a run is."""
-SETTING_KEYS = {"root", "data_root", "tracking_uri", "cluster", "execution"}
+SETTING_KEYS = {"root", "data_root", "tracking_uri", "storage", "cluster", "execution"}
 """First parts of the keys that say where and how."""
 _ALIASES = {"benchmark.split": "split", "benchmark.verify": "data.verify"}
 _SHORT = {**_ALIASES, "benchmark.name": "benchmark", "method.name": "method"}
@@ -41,6 +42,8 @@ class Settings:
     """Folder of the data sets. `data_root=`, else DIFAIR_DATA, else ./data."""
     tracking_uri: str
     """MLflow server or store; empty: the SQLite store under the root; 'none': no tracking."""
+    storage: str
+    """Optuna's storage: `storage=`, else DIFAIR_STORAGE; empty: a journal in the study's folder."""
     cluster: str
     """Name of the profile in slurm/."""
 
@@ -65,13 +68,14 @@ def parse(words: Sequence[str]) -> Values:
         try:
             override = parser.parse_override(word)
         except HydraException as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{word!r} is no key=value ({reason}); write for example method.alpha=10.") from error
+            reason = f"{word!r} is no key=value ({str(error).splitlines()[0]})"
+            raise UserError(f"{without_secret(reason)}; write for example method.alpha=10.") from error
         if not override.key_or_group:
             raise UserError(f"{word!r} is no key=value (the key is missing); write for example method.alpha=10.")
         key = _ALIASES.get(override.key_or_group, override.key_or_group)
         if override.is_delete() or override.is_sweep_override():
-            raise InvalidValue(key, word, "one value; several are searched by a sweep file, see difair sweep --help")
+            allowed = "one value; several are searched by a sweep file, see difair sweep --help"
+            raise InvalidValue(key, without_secret(word), allowed)
         values[key] = override.value()
     return values
 
@@ -84,6 +88,7 @@ def settings(values: Values) -> Settings:
         root=Path(str(root)).absolute(),
         data_root=Path(str(data_root)).absolute(),
         tracking_uri=str(values.pop("tracking_uri", None) or os.environ.get("MLFLOW_TRACKING_URI") or ""),
+        storage=checked(str(values.pop("storage", os.environ.get("DIFAIR_STORAGE")) or "")),
         cluster=str(values.pop("cluster", "local")),
     )
 

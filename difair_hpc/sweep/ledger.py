@@ -1,12 +1,13 @@
 """The trials of a study's stages on disk, `studies/<name>/`: what Optuna can be rebuilt from."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.files import append_line, read_json, write_atomically
+from difair_hpc.files import append_line, read_json, write_atomically, write_once
 from difair_hpc.sweep.space import Parameters
 
 
@@ -44,10 +45,14 @@ class Ledger:
             trials.setdefault(trial.number, trial)
         return [trials[number] for number in sorted(trials)]
 
-    def add(self, stage: str, trial: Trial) -> None:
-        """Record a trial before its run is submitted."""
-        content = {"number": trial.number, "parameters": trial.parameters, "signature": trial.signature}
-        append_line(self.path / f"{stage}.jsonl", json.dumps(content))
+    def add(self, stage: str, *trials: Trial) -> None:
+        """Record trials before their runs are submitted."""
+        lines = [
+            json.dumps({"number": trial.number, "parameters": trial.parameters, "signature": trial.signature})
+            for trial in trials
+        ]
+        if lines:
+            append_line(self.path / f"{stage}.jsonl", "\n".join(lines))
 
     def describe(self, content: Mapping[str, Any]) -> None:
         """Keep the study's stages as data, so that reading commands need no sweep file."""
@@ -57,6 +62,12 @@ class Ledger:
         """Return what `describe` kept, or None where there is no such study."""
         content: Mapping[str, Any] | None = read_json(self.path / "study.json")
         return content
+
+    def database_name(self) -> str:
+        """Return a name of the study that no study of another output root has: they may share a database."""
+        path = self.path / "optuna.name"
+        write_once(path, f"{self.path.name}-{uuid.uuid4().hex[:8]}")
+        return path.read_text("utf-8")
 
 
 def ledger(root: Path, study: str) -> Ledger:

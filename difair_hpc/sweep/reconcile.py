@@ -14,6 +14,7 @@ from difair_hpc.errors import Failure, RunBusy
 from difair_hpc.runs.folder import RunState, run_folder
 from difair_hpc.runs.spec import RunSpec, flat
 from difair_hpc.sweep.cluster import Cluster
+from difair_hpc.sweep.describe import description
 from difair_hpc.sweep.jobs import Job, Order
 from difair_hpc.sweep.ledger import Ledger, Trial, ledger
 from difair_hpc.sweep.nodes import BadNodes, NodeRule
@@ -35,6 +36,10 @@ class StageView:
     """Where a stage stands."""
 
     stage: StageSpec
+    book: str
+    """Name of its list of trials in the ledger, and of its Optuna study."""
+    axes: tuple[Axis, ...]
+    """Its space, with the values of earlier stages filled in."""
     planned: int
     trials: tuple[TrialView, ...]
     parameters: Mapping[int, Parameters]
@@ -72,6 +77,7 @@ class Reconciler:
         build: BuildRun,
         cluster: Cluster,
         limits: Limits,
+        storage: str = "",
         nodes: NodeRule | None = None,
         counts: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -83,6 +89,7 @@ class Reconciler:
             build: Makes the run of a trial.
             cluster: Takes the jobs.
             limits: Of the profile.
+            storage: Optuna's, as `config.Settings` has it.
             nodes: When a node is left out for a while.
             counts: Whether this process still holds the study's lease; asked before anything is submitted.
         """
@@ -92,6 +99,7 @@ class Reconciler:
         self._build = build
         self._cluster = cluster
         self._limits = limits
+        self._storage = storage
         self._counts = counts
         self._searches: dict[str, Search] = {}
         self._sight = Sight(root, cluster)
@@ -113,9 +121,9 @@ class Reconciler:
                 break
             if view.choice is not None:
                 chosen[stage.name] = view.choice.chosen
-        description = _description(self.study, seen)
-        if description != self.ledger.description():
-            self.ledger.describe(description)
+        described = description(self.study, seen)
+        if described != self.ledger.description():
+            self.ledger.describe(described)
         return seen
 
     def _advance(self, stage: StageSpec, chosen: Mapping[str, Sequence[Parameters]], *, submit: bool) -> StageView:
@@ -139,6 +147,8 @@ class Reconciler:
             choice = self._chosen(stage, trials, views_)
         return StageView(
             stage=stage,
+            book=book,
+            axes=tuple(axes),
             planned=planned,
             trials=tuple(views_),
             parameters={trial.number: trial.parameters for trial in trials},
@@ -151,22 +161,18 @@ class Reconciler:
 
     def _proposed(self, stage: StageSpec, book: str, axes: Sequence[Axis], wanted: Sequence[Parameters]) -> list[Trial]:
         """Return the stage's trials, after those that are certain from the start have been put on record."""
-        trials = self.ledger.trials(book)
         search = self._search(stage, book, axes)
+        trials = self.ledger.trials(book)
+        new = [self._trial(stage, number, wanted[number]) for number in range(len(trials), len(wanted))]
+        self.ledger.add(book, *new)
+        trials += new
         if search is not None:
             search.catch_up(trials)
-        for number in range(len(trials), len(wanted)):
-            if search is not None:
-                assigned, _ = search.propose(wanted[number])
-                assert assigned == number, "the ledger and Optuna count alike"
-            trials.append(self._record(stage, book, number, wanted[number]))
         return trials
 
-    def _record(self, stage: StageSpec, book: str, number: int, parameters: Parameters) -> Trial:
+    def _trial(self, stage: StageSpec, number: int, parameters: Parameters) -> Trial:
         signature = self._build(stage.base, parameters).signature
-        trial = Trial(number=number, parameters=parameters, signature=signature)
-        self.ledger.add(book, trial)
-        return trial
+        return Trial(number=number, parameters=parameters, signature=signature)
 
     def _views(
         self, stage: StageSpec, book: str, axes: Sequence[Axis], trials: Sequence[Trial], jobs: Sequence[Job]
@@ -183,7 +189,7 @@ class Reconciler:
         search = self._search(stage, book, axes)
         if action.kind == "propose":
             assert search is not None, "only a sampler proposes one by one"
-            self._record(stage, book, *search.propose())
+            self.ledger.add(book, self._trial(stage, *search.propose()))
         elif search is not None:
             result = run_folder(self.root, action.signature).result()
             evaluation = None if result is None else result["evaluation"]
@@ -222,10 +228,9 @@ class Reconciler:
         if stage.search == "final":
             return None
         if book not in self._searches:
-            from difair_hpc.sweep.study import Search
+            from difair_hpc.sweep.study import open_search
 
-            journal = self.ledger.path / "optuna.journal"
-            self._searches[book] = Search(journal=journal, name=f"{self.study.name}/{book}", stage=stage, axes=axes)
+            self._searches[book] = open_search(self.ledger, url=self._storage, book=book, stage=stage, axes=axes)
         return self._searches[book]
 
     def _chosen(self, stage: StageSpec, trials: Sequence[Trial], seen: Sequence[TrialView]) -> Choice:
@@ -249,27 +254,3 @@ def _identity(stage: StageSpec, axes: Sequence[Axis], wanted: Sequence[Parameter
     """Name a stage by what is asked in it: another grid or another base is another list of trials, never a mix."""
     content = [dict(stage.base), [repr(axis) for axis in axes], list(wanted), stage.objectives, stage.sampler]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:6]
-
-
-def _description(study: StudySpec, seen: Sequence[StageView]) -> dict[str, Any]:
-    by_name = {view.stage.name: view for view in seen}
-    stages = []
-    for stage in study.stages:
-        view = by_name.get(stage.name)
-        trials = () if view is None else view.trials
-        stages.append(
-            {
-                "name": stage.name,
-                "search": stage.search,
-                "planned": None if view is None else view.planned,
-                "complete": view is not None and view.complete,
-                "trials": [
-                    {"number": t.number, "signature": t.state.signature, "parameters": dict(view.parameters[t.number])}
-                    for t in trials
-                    if view is not None
-                ],
-                "chosen": [dict(c) for c in view.choice.chosen] if view is not None and view.choice else [],
-                "reasons": list(view.choice.reasons) if view is not None and view.choice else [],
-            }
-        )
-    return {"study": study.name, "stages": stages}

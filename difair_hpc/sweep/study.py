@@ -4,44 +4,55 @@ Only the holder of the study's lease opens it for writing. A storage that is gon
 ledger with the same trial numbers.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from difair_hpc.sweep.ledger import Trial
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.sweep.describe import searched
+from difair_hpc.sweep.ledger import Ledger, Trial
 from difair_hpc.sweep.space import Parameters
 from difair_hpc.sweep.spec import Axis, StageSpec
+from difair_hpc.sweep.storage import Place, add_trials, explained, open_storage
 
 _LIVE = (TrialState.RUNNING, TrialState.WAITING)
 
 
 class Search:
-    """One search stage in Optuna."""
+    """One search stage in Optuna; `catch_up` comes before everything else."""
 
-    def __init__(self, *, journal: Path, name: str, stage: StageSpec, axes: Sequence[Axis], seed: int = 0) -> None:
+    def __init__(self, *, storage: Place, name: str, stage: StageSpec, axes: Sequence[Axis], seed: int = 0) -> None:
         """Open or make the Optuna study `name`.
 
         Args:
-            journal: Optuna's journal file; made if absent, moved aside if it cannot be read.
+            storage: Optuna's journal file, or the URL of a PostgreSQL database.
             name: Of the Optuna study.
             stage: The stage; its objectives are maximised.
             axes: Its space, with the values of earlier stages filled in.
             seed: Of the sampler, which is made anew for each proposal: what it draws follows from the history alone.
+
+        Raises:
+            Failure: the storage cannot be used; so do all methods.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.axes = axes
         self.stage = stage
+        self._place = storage
         self._name = name
-        self._study = self._open(_storage(journal))
         self._seed = seed
+        self._distributions = {axis.key: _distribution(axis) for axis in axes}
+        # There is one writer, so what was read or written once need not be read again.
+        self._count: int | None = None
+        self._ended: set[int] = set()
+        with explained(storage):
+            self._storage = open_storage(storage)
+            self._study = self._opened()
 
     def catch_up(self, trials: Sequence[Trial]) -> None:
         """Hold the trials of the ledger, with their numbers, and no others.
@@ -49,73 +60,85 @@ class Search:
         Where its writer died within a proposal, the storage may hold half a trial, or one that the ledger lacks and
         nobody ever ran: then the study is made anew from the ledger.
         """
-        held = self._study.trials
-        begun = trials[: len(held)]
-        if len(held) > len(trials) or any(_differ(own, trial) for own, trial in zip(held, begun, strict=True)):
-            optuna.delete_study(study_name=self._study.study_name, storage=self._study._storage)
-            self._study = self._open(self._study._storage)
-        for trial in trials[len(self._study.trials) :]:
-            self._ask(trial.parameters)
+        if self._count == len(trials):
+            return
+        with explained(self._place):
+            held = self._study.get_trials(deepcopy=False)
+            begun = trials[: len(held)]
+            if len(held) > len(trials) or any(_differ(own, trial) for own, trial in zip(held, begun, strict=True)):
+                optuna.delete_study(study_name=self._name, storage=self._storage)
+                self._study = self._opened()
+                held = []
+            if missing := [self._running(trial) for trial in trials[len(held) :]]:
+                add_trials(self._place, self._storage, self._name, missing)
+        self._ended = {trial.number for trial in held if trial.state not in _LIVE}
+        self._count = len(trials)
 
-    def propose(self, fixed: Parameters | None = None) -> tuple[int, Parameters]:
-        """Return number and parameters of a new trial: `fixed` ones (a grid's), or the sampler's."""
-        return self._ask(fixed)
+    def propose(self) -> tuple[int, Parameters]:
+        """Return number and parameters of the sampler's next trial."""
+        assert self._count is not None, "catch_up comes first"
+        with explained(self._place):
+            self._study.sampler = _sampler(self.stage, self._seed + self._count)
+            trial = self._study.ask(self._distributions)
+        self._count += 1
+        return trial.number, dict(trial.params)
 
     def told(self) -> set[int]:
         """Return the numbers of the trials that have ended for Optuna."""
-        return {trial.number for trial in self._study.trials if trial.state not in _LIVE}
+        return set(self._ended)
 
     def tell(self, number: int, metrics: Mapping[str, float | None] | None, *, signature: str) -> None:
         """Tell how a trial ended: its metrics, or None where it failed; a diverged run has no metrics and fails too."""
-        trial = self._study.trials[number]
-        self._study._storage.set_trial_user_attr(trial._trial_id, "signature", signature)
         values = [] if metrics is None else [metrics.get(name) for name in self.stage.objectives]
         whole = [float(value) for value in values if value is not None]
-        if len(whole) == len(self.stage.objectives):
-            self._study.tell(number, whole)
-        else:
-            self._study.tell(number, state=TrialState.FAIL)
+        with explained(self._place):
+            trial = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+            self._storage.set_trial_user_attr(trial, "signature", signature)
+            if len(whole) == len(self.stage.objectives):
+                self._study.tell(number, whole)
+            else:
+                self._study.tell(number, state=TrialState.FAIL)
+        self._ended.add(number)
 
-    def _open(self, storage: BaseStorage) -> optuna.Study:
-        directions = [StudyDirection.MAXIMIZE] * len(self.stage.objectives)
-        return optuna.create_study(storage=storage, study_name=self._name, directions=directions, load_if_exists=True)
+    def _opened(self) -> optuna.Study:
+        try:
+            return optuna.load_study(study_name=self._name, storage=self._storage)
+        except KeyError:  # Optuna's own load_if_exists would write a line to the journal with every opening
+            directions = [StudyDirection.MAXIMIZE] * len(self.stage.objectives)
+            return optuna.create_study(storage=self._storage, study_name=self._name, directions=directions)
 
-    def _ask(self, fixed: Parameters | None) -> tuple[int, Parameters]:
-        self._study.sampler = _sampler(self.stage, self._seed + len(self._study.trials))
-        if fixed is not None:
-            self._study.enqueue_trial(fixed)
-        trial = self._study.ask({axis.key: _distribution(axis) for axis in self.axes})
-        return trial.number, dict(trial.params)
-
-
-def _storage(journal: Path) -> JournalStorage:
-    path = journal.absolute()
-    for lock in path.parent.glob(f"{path.name}.lock*"):
-        lock.unlink(missing_ok=True)
-    try:
-        if path.exists() and not _ends_whole(path):
-            raise ValueError("torn last line")
-        return JournalStorage(JournalFileBackend(str(path)))
-    except _UNREADABLE:
-        path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
-        return JournalStorage(JournalFileBackend(str(path)))
+    def _running(self, trial: Trial) -> FrozenTrial:
+        return create_trial(state=TrialState.RUNNING, params=trial.parameters, distributions=self._distributions)
 
 
-_UNREADABLE = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    optuna.exceptions.OptunaError,
-)
-"""What Optuna raises on a journal that it cannot replay; one torn line makes it refuse all of it for good."""
+def open_search(folder: Ledger, *, url: str, book: str, stage: StageSpec, axes: Sequence[Axis]) -> Search:
+    """Open the search of a stage of the study in `folder`: in the journal there, or in the database of `url`."""
+    if url:
+        return Search(storage=url, name=f"{folder.database_name()}/{book}", stage=stage, axes=axes)
+    return Search(storage=folder.path / "optuna.journal", name=f"{folder.path.name}/{book}", stage=stage, axes=axes)
 
 
-def _ends_whole(path: Path) -> bool:
-    content = path.read_bytes()
-    return not content or content.endswith(b"\n")
+def rebuild(folder: Ledger, described: Mapping[str, Any], *, root: Path, url: str) -> int:
+    """Bring a stage of study.json up to date in Optuna, from ledger and run folders, and return its number of trials.
+
+    A run without a result leaves its trial running, unless the stage is complete: then it was given up. The caller
+    holds the study's lease.
+    """
+    stage = searched(described)
+    assert stage is not None, "the caller asked"
+    trials = folder.trials(described["book"])
+    search = open_search(folder, url=url, book=described["book"], stage=stage, axes=stage.space)
+    search.catch_up(trials)
+    told = search.told()
+    for trial in trials:
+        if trial.number in told:
+            continue
+        state = run_folder(root, trial.signature).state()
+        if state.result is not None:
+            search.tell(trial.number, state.result["evaluation"], signature=trial.signature)
+        elif described["complete"] and state.status != "running":
+            search.tell(trial.number, None, signature=trial.signature)
+    return len(trials)
 
 
 def _differ(held: FrozenTrial, trial: Trial) -> bool:

@@ -1,15 +1,13 @@
-"""Optuna's side of a stage, on a real journal: numbers, proposals, and what is rebuilt after damage."""
+"""Optuna's side of a stage, on a real journal and a real database: numbers, proposals, and what is rebuilt."""
 
-from collections.abc import Callable
-from pathlib import Path
-
-import optuna
 import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from difair_hpc.sweep.ledger import Trial
 from difair_hpc.sweep.space import Parameters, grid
 from difair_hpc.sweep.spec import Axis, StageSpec
 from difair_hpc.sweep.study import Search
+from tests.stores import Store
 
 ALPHA = Axis(key="method.alpha", low=1.0, high=20.0, log=True)
 COEFFICIENT = Axis(key="method.radius_coefficient", low=0.2, high=0.49)
@@ -18,6 +16,7 @@ BOTH = ("closed_set_accuracy", "occupancy")
 GRID = (Axis(key="method.alpha", values=(2, 6.5)), Axis(key="method.radius", values=(1, 3)))
 
 COARSE = StageSpec(name="coarse", search="grid", space=GRID)
+POINTS = [Trial(number=number, parameters=point, signature=f"run{number}") for number, point in enumerate(grid(GRID))]
 
 
 def sampled(sampler: str = "tpe", objectives: tuple[str, ...] = BOTH) -> StageSpec:
@@ -25,16 +24,15 @@ def sampled(sampler: str = "tpe", objectives: tuple[str, ...] = BOTH) -> StageSp
     return StageSpec(name="s", search="optuna", trials=9, space=axes, sampler=sampler, objectives=objectives)  # type: ignore[arg-type]
 
 
-def opened(folder: Path, stage: StageSpec, trials: list[Trial] | None = None) -> Search:
-    search = Search(journal=folder / "optuna.journal", name=f"study/{stage.name}", stage=stage, axes=stage.space)
+def opened(store: Store, stage: StageSpec, trials: list[Trial] | None = None) -> Search:
+    search = Search(storage=store.place, name=f"study/{stage.name}", stage=stage, axes=stage.space)
     search.catch_up(trials or [])
     return search
 
 
-def stored(folder: Path, stage: StageSpec) -> list[optuna.trial.FrozenTrial]:
-    """Read with Optuna alone what the journal holds."""
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "optuna.journal")))
-    return optuna.load_study(study_name=f"study/{stage.name}", storage=storage).trials
+def stored(store: Store, stage: StageSpec) -> list[FrozenTrial]:
+    """Read with Optuna alone what the storage holds."""
+    return list(store.trials(f"study/{stage.name}"))
 
 
 def recorded(search: Search, count: int, told: bool = True) -> list[Trial]:
@@ -53,151 +51,131 @@ def landscape(parameters: Parameters) -> dict[str, float | None]:
     return {"closed_set_accuracy": accuracy, "occupancy": 1 - parameters["method.radius_coefficient"], "auroc": None}
 
 
-def test_grid_points_get_their_numbers(tmp_path: Path) -> None:
-    search = opened(tmp_path, COARSE)
-    points = grid(GRID)
-    assert [search.propose(point) for point in points] == list(enumerate(points))
-    assert search.told() == set()
-    search.tell(2, {"closed_set_accuracy": 0.75, "occupancy": None}, signature="run2")
-    held = stored(tmp_path, COARSE)
-    assert [trial.params for trial in held] == points
-    assert (held[2].values, held[2].user_attrs) == ([0.75], {"signature": "run2"})
-    assert search.told() == {2}
+class TestSearch:
+    """The same behaviour over both storages."""
 
+    def test_grid_points_get_their_numbers(self, store: Store) -> None:
+        search = opened(store, COARSE, POINTS)
+        assert search.told() == set()
+        search.tell(2, {"closed_set_accuracy": 0.75, "occupancy": None}, signature="run2")
+        held = stored(store, COARSE)
+        assert [(trial.number, trial.params) for trial in held] == [
+            (point.number, point.parameters) for point in POINTS
+        ]
+        assert (held[2].values, held[2].user_attrs) == ([0.75], {"signature": "run2"})
+        assert {trial.number for trial in held if trial.state is TrialState.RUNNING} == {0, 1, 3}
+        assert search.told() == {2}
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
-def test_a_sampler_is_asked_and_told_with_two_objectives(tmp_path: Path, sampler: str) -> None:
-    search = opened(tmp_path, sampled(sampler))
-    trials = recorded(search, 12)  # TPE and GP draw at random until 10 trials have ended
-    assert [trial.number for trial in trials] == list(range(len(trials)))
-    for trial in trials:
-        assert 1 <= trial.parameters["method.alpha"] <= 20
-        assert 0.2 <= trial.parameters["method.radius_coefficient"] <= 0.49
-        assert trial.parameters["method.features_per_class"] in (1, 2, 5)
-    assert len({trial.parameters["method.alpha"] for trial in trials}) == len(trials)
-    first = stored(tmp_path, sampled(sampler))[0]
-    assert first.values == [landscape(trials[0].parameters)[name] for name in BOTH]
-
-
-@pytest.mark.parametrize("metrics", [None, {}, {"closed_set_accuracy": 0.5, "occupancy": None}])
-def test_a_trial_without_its_metrics_fails(tmp_path: Path, metrics: dict[str, float | None] | None) -> None:
-    search = opened(tmp_path, sampled("random"))
-    recorded(search, 1, told=False)
-    search.tell(0, metrics, signature="run0")
-    assert stored(tmp_path, sampled())[0].state is optuna.trial.TrialState.FAIL
-    assert search.told() == {0}
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
-def test_proposals_depend_on_the_history_alone(tmp_path: Path, sampler: str) -> None:
-    """One process without a break, and a process for each trial whose journal was lost each time, propose alike."""
-    stage, count = sampled(sampler), 12
-    (tmp_path / "whole").mkdir()
-    expected = recorded(opened(tmp_path / "whole", stage), count)
-    trials: list[Trial] = []
-    for _ in range(count):
-        search = opened(tmp_path, stage, trials)
+    @pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+    def test_a_sampler_is_asked_and_told_with_two_objectives(self, store: Store, sampler: str) -> None:
+        search = opened(store, sampled(sampler))
+        trials = recorded(search, 12)  # TPE and GP draw at random until 10 trials have ended
+        assert [trial.number for trial in trials] == list(range(len(trials)))
         for trial in trials:
-            if trial.number not in search.told():
-                search.tell(trial.number, landscape(trial.parameters), signature=trial.signature)
-        trials += recorded(search, 1)
-        if len(trials) % 4 == 0:
-            (tmp_path / "optuna.journal").unlink()
-    assert trials == expected
+            assert 1 <= trial.parameters["method.alpha"] <= 20
+            assert 0.2 <= trial.parameters["method.radius_coefficient"] <= 0.49
+            assert trial.parameters["method.features_per_class"] in (1, 2, 5)
+        assert len({trial.parameters["method.alpha"] for trial in trials}) == len(trials)
+        first = stored(store, sampled(sampler))[0]
+        assert first.values == [landscape(trials[0].parameters)[name] for name in BOTH]
 
+    @pytest.mark.parametrize("metrics", [None, {}, {"closed_set_accuracy": 0.5, "occupancy": None}])
+    def test_a_trial_without_its_metrics_fails(self, store: Store, metrics: dict[str, float | None] | None) -> None:
+        search = opened(store, sampled("random"))
+        recorded(search, 1, told=False)
+        search.tell(0, metrics, signature="run0")
+        assert stored(store, sampled())[0].state is TrialState.FAIL
+        assert search.told() == {0}
 
-def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
-    trials = recorded(opened(tmp_path, sampled("random")), 3)
-    again = opened(tmp_path, sampled("random"), trials)
-    assert again.told() == {0, 1, 2}
-    assert again.propose()[0] == 3
-    assert not list(tmp_path.glob("*damaged*"))
+    @pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+    def test_proposals_depend_on_the_history_alone(self, store: Store, sampler: str) -> None:
+        """One process without a break, and one for each trial whose storage was lost each time, propose alike."""
+        stage, count = sampled(sampler), 12
+        expected = recorded(opened(store, stage), count)
+        store.lose()
+        trials: list[Trial] = []
+        for _ in range(count):
+            search = opened(store, stage, trials)
+            for trial in trials:
+                if trial.number not in search.told():
+                    search.tell(trial.number, landscape(trial.parameters), signature=trial.signature)
+            trials += recorded(search, 1)
+            if len(trials) % 4 == 0:
+                store.lose()
+        assert trials == expected
 
+    def test_a_restart_goes_on_where_it_was(self, store: Store) -> None:
+        trials = recorded(opened(store, sampled("random")), 3)
+        again = opened(store, sampled("random"), trials)
+        assert again.told() == {0, 1, 2}
+        assert again.propose()[0] == 3
 
-def _tear(journal: Path) -> None:
-    journal.write_bytes(journal.read_bytes()[:-5])
+    def test_a_storage_that_was_lost_is_rebuilt_from_the_ledger(self, store: Store) -> None:
+        trials = recorded(opened(store, sampled("random")), 4)
+        before = stored(store, sampled())
+        store.lose()
+        again = opened(store, sampled("random"), trials)
+        assert again.told() == set()
+        for trial in trials:
+            again.tell(trial.number, landscape(trial.parameters), signature=trial.signature)
+        for old, new in zip(before, stored(store, sampled()), strict=True):
+            assert new.params == old.params
+            assert [type(value) for value in new.params.values()] == [type(value) for value in old.params.values()]
+            assert new.distributions == old.distributions
+            assert (new.number, new.state, new.values) == (old.number, old.state, old.values)
+            assert new.user_attrs == old.user_attrs
+        assert again.propose()[0] == 4
 
+    @pytest.mark.parametrize("half", ["waiting", "empty", "without its last key", "other values", "one too many"])
+    def test_what_a_dead_writer_left_is_made_anew(self, store: Store, half: str) -> None:
+        stage = sampled("random")
+        search = opened(store, stage)
+        trials = recorded(search, 2)
+        study, point = search._study, trials[0].parameters
+        if half == "waiting":
+            study.enqueue_trial(point)
+        elif half == "empty":
+            study.ask()
+        elif half == "without its last key":
+            study.ask(dict(list(search._distributions.items())[:-1]))
+        else:
+            study.add_trial(create_trial(state=TrialState.RUNNING, params=point, distributions=search._distributions))
+        if half != "one too many":  # the ledger had the trial already
+            other = {**point, "method.alpha": 3.0}
+            trials.append(Trial(number=2, parameters=other, signature="run2"))
+        again = opened(store, stage, trials)
+        held = stored(store, stage)
+        assert [trial.params for trial in held] == [trial.parameters for trial in trials]
+        assert {trial.state for trial in held} == {TrialState.RUNNING}
+        assert again.propose()[0] == len(trials)
 
-def _garbage(journal: Path) -> None:
-    journal.write_bytes(b"\x00\xff garbage\n" + journal.read_bytes())
+    def test_catching_up_with_what_is_held_writes_nothing(self, store: Store) -> None:
+        opened(store, COARSE, POINTS).tell(1, {"closed_set_accuracy": 0.5}, signature="run1")
+        before = stored(store, COARSE)
+        again = opened(store, COARSE, POINTS)
+        again.catch_up(POINTS)
+        assert stored(store, COARSE) == before
+        assert again.told() == {1}
 
+    def test_trials_are_added_while_others_have_ended(self, store: Store) -> None:
+        search = opened(store, COARSE, POINTS[:2])
+        search.tell(0, {"closed_set_accuracy": 0.5}, signature="run0")
+        search.catch_up(POINTS)
+        assert search.told() == {0}
+        assert [trial.state for trial in stored(store, COARSE)] == [TrialState.COMPLETE, *[TrialState.RUNNING] * 3]
 
-def _foreign(journal: Path) -> None:
-    journal.write_text('{"hello": 1}\n[2]\n')
+    def test_two_stages_share_a_storage(self, store: Store) -> None:
+        opened(store, COARSE, POINTS[:1])
+        trials = recorded(opened(store, sampled("random")), 2)
+        opened(store, COARSE, POINTS[:2])
+        assert [trial.params for trial in stored(store, COARSE)] == [point.parameters for point in POINTS[:2]]
+        assert [trial.params for trial in stored(store, sampled())] == [trial.parameters for trial in trials]
 
-
-def _hole(journal: Path) -> None:
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[1:]))
-
-
-@pytest.mark.parametrize("damage", [_tear, _garbage, _foreign, _hole, Path.unlink], ids=lambda damage: damage.__name__)
-def test_a_damaged_or_deleted_journal_is_rebuilt_from_the_ledger(
-    tmp_path: Path, damage: Callable[[Path], object]
-) -> None:
-    trials = recorded(opened(tmp_path, sampled("random")), 4)
-    damage(tmp_path / "optuna.journal")
-    again = opened(tmp_path, sampled("random"), trials)
-    assert [trial.params for trial in stored(tmp_path, sampled())] == [trial.parameters for trial in trials]
-    for number in {0, 1, 2, 3} - again.told():
-        again.tell(number, landscape(trials[number].parameters), signature=f"run{number}")
-    assert again.propose()[0] == 4
-    kept = list(tmp_path.glob("optuna.journal.damaged-*"))
-    assert len(kept) == (damage in (_tear, _garbage, _foreign)), "what cannot be read is moved aside, not deleted"
-
-
-def test_a_writer_that_dies_at_any_line_of_the_journal_leaves_no_wrong_trial(tmp_path: Path) -> None:
-    """The journal ends after each of its lines in turn, while the ledger has all trials but the last, or all."""
-    stage = sampled("random")
-    trials = recorded(opened(tmp_path, stage), 2)
-    search = opened(tmp_path, stage, trials)
-    points = [{"method.alpha": 3.0, "method.radius_coefficient": 0.3, "method.features_per_class": 2}]
-    number, parameters = search.propose(points[0])
-    trials.append(Trial(number=number, parameters=parameters, signature="run2"))
-    lines = (tmp_path / "optuna.journal").read_bytes().splitlines(keepends=True)
-    assert len(lines) > 12
-    for count in range(1, len(lines) + 1):
-        for known in (trials[:2], trials):
-            place = tmp_path / f"{count}-{len(known)}"
-            place.mkdir()
-            (place / "optuna.journal").write_bytes(b"".join(lines[:count]))
-            again = opened(place, stage, known)
-            held = stored(place, stage)
-            assert [trial.params for trial in held] == [trial.parameters for trial in known]
-            assert all(trial.state is not optuna.trial.TrialState.WAITING for trial in held)
-            assert again.propose(points[0]) == (len(known), points[0])
-
-
-def test_catching_up_with_what_is_held_writes_nothing(tmp_path: Path) -> None:
-    search = opened(tmp_path, COARSE)
-    trials = [Trial(number=n, parameters=search.propose(p)[1], signature=str(n)) for n, p in enumerate(grid(GRID))]
-    before = (tmp_path / "optuna.journal").read_bytes()
-    search.catch_up(trials)
-    assert (tmp_path / "optuna.journal").read_bytes() == before
-
-
-def test_two_stages_share_a_journal(tmp_path: Path) -> None:
-    opened(tmp_path, COARSE).propose(grid(GRID)[0])
-    trials = recorded(opened(tmp_path, sampled("random")), 2)
-    assert len(stored(tmp_path, COARSE)) == 1
-    assert [trial.params for trial in stored(tmp_path, sampled())] == [trial.parameters for trial in trials]
-
-
-@pytest.mark.timeout(20)  # Optuna itself would wait 30 seconds for a lock that nobody holds
-def test_a_lock_that_a_dead_writer_left_behind_does_not_hang(tmp_path: Path) -> None:
-    trials = recorded(opened(tmp_path, sampled("random")), 1)
-    journal = tmp_path / "optuna.journal"
-    journal.with_name(f"{journal.name}.lock").symlink_to(journal)
-    (tmp_path / "optuna.journal.lock.rename").write_text("")
-    assert opened(tmp_path, sampled("random"), trials).propose()[0] == 1
-
-
-def test_a_whole_number_axis_gives_whole_numbers(tmp_path: Path) -> None:
-    axis = Axis(key="method.features_per_class", low=1, high=4, whole=True)
-    stage = StageSpec(name="n", search="optuna", trials=3, sampler="random", space=(axis,))
-    found = [trial.parameters["method.features_per_class"] for trial in recorded_one(opened(tmp_path, stage), 6)]
-    assert all(isinstance(value, int) and 1 <= value <= 4 for value in found)
-
-
-def recorded_one(search: Search, count: int) -> list[Trial]:
-    return [Trial(number=n, parameters=p, signature="") for n, p in (search.propose() for _ in range(count))]
+    def test_a_whole_number_axis_gives_whole_numbers(self, store: Store) -> None:
+        axis = Axis(key="method.features_per_class", low=1, high=4, whole=True)
+        stage = StageSpec(name="n", search="optuna", trials=3, sampler="random", space=(axis,))
+        search = opened(store, stage)
+        found = [search.propose()[1]["method.features_per_class"] for _ in range(6)]
+        assert all(isinstance(value, int) and 1 <= value <= 4 for value in found)
+        trials = [Trial(number=n, parameters={axis.key: value}, signature="") for n, value in enumerate(found)]
+        assert opened(store, stage, trials).propose()[0] == 6

@@ -1,0 +1,127 @@
+"""Optuna's storages: a journal in the study's folder, or a PostgreSQL database. All in them can be rebuilt."""
+
+import re
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from difair_hpc.errors import Failure, UserError
+
+Place = Path | str
+"""A journal, or the URL of a PostgreSQL database."""
+
+_CONNECT_SECONDS = 10
+_LOCK = 0xD1FA12
+"""Number of the advisory lock under which tables are made: two that make them at once get in each other's way."""
+
+
+def open_storage(place: Place) -> BaseStorage:
+    """Open the storage, and make it if it is absent; a journal that cannot be read is moved aside.
+
+    Raises:
+        UserError: the driver for PostgreSQL is not installed.
+    """
+    return _journal(place.absolute()) if isinstance(place, Path) else _database(place)
+
+
+def add_trials(place: Place, storage: BaseStorage, study: str, trials: Sequence[FrozenTrial]) -> None:
+    """Add trials to an Optuna study: to a journal all at once, since it is synced to disk with every call."""
+    if isinstance(place, str):
+        optuna.load_study(study_name=study, storage=storage).add_trials(trials)
+        return
+    file = JournalFileBackend(str(place.absolute()))
+    memory = _Memory(file.read_logs(0))
+    held = len(memory.logs)
+    optuna.load_study(study_name=study, storage=JournalStorage(memory)).add_trials(trials)
+    file.append_logs(memory.logs[held:])
+
+
+@contextmanager
+def explained(place: Place) -> Iterator[None]:
+    """Say in one message that the storage cannot be used: gone, full, refused, or a study in it deleted meanwhile.
+
+    Raises:
+        Failure: names the storage and what to do.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, KeyError, RuntimeError) as error:
+        advice = "" if isinstance(place, Path) else " storage= (nothing) takes a journal in the study's folder instead."
+        raise Failure(
+            f"Optuna's storage {place} cannot be used: {_reason(error)}. Runs that were started go on, and nothing is "
+            f"lost: repeat the command when it can be used again.{advice}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    lines = str(getattr(cause, "orig", None) or cause).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _database(url: str) -> BaseStorage:
+    full = re.sub("^postgresql:", "postgresql+psycopg:", url)
+    timeout = {"connect_timeout": _CONNECT_SECONDS}
+    try:
+        engine = sqlalchemy.create_engine(full, poolclass=NullPool, connect_args=timeout)
+    except ImportError as error:
+        raise UserError(f"storage={url} needs psycopg: pip install 'difair-hpc[postgres]'.") from error
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+        backend = RDBStorage(full, engine_kwargs={"pool_pre_ping": True, "connect_args": timeout})
+    storage = optuna.storages.get_storage(backend)
+    weakref.finalize(storage, backend.engine.dispose)
+    return storage
+
+
+def _journal(path: Path) -> JournalStorage:
+    for lock in path.parent.glob(f"{path.name}.lock*"):
+        lock.unlink(missing_ok=True)
+    try:
+        if path.exists() and not _ends_whole(path):
+            raise ValueError("torn last line")
+        return JournalStorage(JournalFileBackend(str(path)))
+    except _UNREADABLE:
+        path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+        return JournalStorage(JournalFileBackend(str(path)))
+
+
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    optuna.exceptions.OptunaError,
+)
+"""What Optuna raises on a journal that it cannot replay; one torn line makes it refuse all of it for good."""
+
+
+def _ends_whole(path: Path) -> bool:
+    content = path.read_bytes()
+    return not content or content.endswith(b"\n")
+
+
+class _Memory(BaseJournalBackend):
+    """A journal in memory, to be written to a file all at once."""
+
+    def __init__(self, logs: Iterable[dict[str, Any]]) -> None:
+        self.logs = list(logs)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        yield from self.logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.logs += logs
