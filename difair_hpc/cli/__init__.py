@@ -22,7 +22,7 @@ VERBS = {
     "report": "print a study's tables and write its report",
     "data": "list the data sets, or get one: difair data get mnist",
     "ui": "open MLflow's own page on the configured store",
-    "sync": "bring MLflow up to date with the run folders",
+    "sync": "bring MLflow and Optuna up to date with the run folders",
 }
 
 
@@ -60,7 +60,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="difair",
         description="DIFAIR hyperparameter studies on SLURM clusters and laptops.",
-        epilog="Settings are key=value words (Hydra's grammar): root=FOLDER data_root=FOLDER tracking_uri=URI.",
+        epilog="Settings are key=value words (Hydra's grammar): root=FOLDER data_root=FOLDER tracking_uri=URI "
+        "storage=URL.",
     )
     parser.add_argument("--version", action="version", version=f"difair-hpc {__version__}")
     parser.set_defaults(verb=None, debug=False)

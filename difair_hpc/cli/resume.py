@@ -41,14 +41,15 @@ def run(arguments: argparse.Namespace) -> int:
     apply("resume", rows, found, where, screen)
     unfinished = {row.study for row in chosen if row.state not in ("done", "diverged")}
     single = [row.signature for row in rows if row.study == train.STUDY]
-    codes = [_repeat(where, name, attach=arguments.attach) for name in sorted(unfinished - {train.STUDY})]
+    codes = [repeat(where, name, attach=arguments.attach) for name in sorted(unfinished - {train.STUDY})]
     codes += [train.train_folder(where, signature) for signature in single]
     if not codes:
         screen.print("nothing is left to do")
     return max(codes, default=0)
 
 
-def _repeat(where: config.Settings, study: str, *, attach: bool) -> int:
+def repeat(where: config.Settings, study: str, *, attach: bool) -> int:
+    """Repeat the command that asked for a study: detached on SLURM unless `attach`, else attended."""
     request = request_of(where.root, study)
     if request is None:
         raise UserError(f"study {study} does not say how it was asked for; repeat its difair sweep command.")

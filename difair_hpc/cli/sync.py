@@ -1,26 +1,29 @@
-"""`difair sync`: bring MLflow up to date with the run folders; what died without a word gets its true status."""
+"""`difair sync`: bring MLflow and Optuna up to date with the run folders, whatever is left of them."""
 
 import argparse
+from collections.abc import Callable
 
 from difair_hpc import config
 from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import UserError
+from difair_hpc.errors import RunBusy
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.ledger import ledger, studies
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
-    parser.add_argument("words", nargs="*", metavar="key=value", help="root=FOLDER, tracking_uri=URI")
+    parser.add_argument("words", nargs="*", metavar="key=value", help="root=FOLDER, tracking_uri=URI, storage=URL")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ship the runs of all studies, and the single ones."""
+    """Ship the runs of all studies, and the single ones; then rebuild the searches."""
     where = config.settings_only(arguments.words)
-    if where.tracking_uri == "none":
-        raise UserError("tracking_uri=none is no store to bring up to date.")
-    shipped = synchronise(where)
-    console().print(f"{shipped} runs are up to date in MLflow")
+    screen = console()
+    if where.tracking_uri != "none":
+        screen.print(f"{synchronise(where)} runs are up to date in MLflow")
+    searches, trials = rebuild_searches(where, lambda line: screen.print(line, soft_wrap=True, markup=False))
+    place = where.storage or where.root / "studies"
+    screen.print(f"Optuna: {searches} studies, {trials} trials in {place}", soft_wrap=True, markup=False)
     return 0
 
 
@@ -47,6 +50,34 @@ def synchronise(where: config.Settings) -> int:
             tracker.ship(run_folder(where.root, signature), stage=STAGE, label=signature)
         tracker.close_parents(live=False)
     return len(known) + len(single)
+
+
+def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tuple[int, int]:
+    """Bring Optuna's side of every study up to date; return how many searches and trials, and tell what is left out."""
+    from difair_hpc.cli.resume import repeat
+    from difair_hpc.sweep.lease import Wishes, lease
+    from difair_hpc.sweep.study import rebuild
+
+    counts: list[int] = []
+    for name in studies(where.root):
+        folder = ledger(where.root, name)
+        stages = (folder.description() or {"stages": []})["stages"]
+        begun = [stage for stage in stages if stage["search"] != "final" and stage["trials"]]
+        if not begun:
+            continue
+        if any("book" not in stage for stage in begun):
+            tell(f"Optuna: study {name} was written by an earlier version; repeat its difair sweep, which rebuilds it")
+            continue
+        try:
+            with lease(folder.path) as held:
+                counts += [rebuild(folder, stage, root=where.root, url=where.storage) for stage in begun]
+                held.end("finished")
+        except RunBusy:
+            tell(f"Optuna: study {name} is left to the command that drives it at this moment")
+            continue
+        if Wishes(folder.path).stands():
+            repeat(where, name, attach=False)  # a job asked for a tick while the study was held here
+    return len(counts), sum(counts)
 
 
 def _live(where: config.Settings, study: str) -> bool:

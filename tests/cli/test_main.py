@@ -111,7 +111,7 @@ def test_words_that_are_no_command(capsys: pytest.CaptureFixture[str], words: li
         (["report", "nothing"], ["study=nothing"]),
         (["data", "fetch", "mnist"], ["difair data get NAME", "mnist"]),
         (["data", "get", "imagenet"], ["imagenet", "mnist"]),
-        (["sync", "tracking_uri=none"], ["tracking_uri=none"]),
+        (["sync", "storage=sqlite:///optuna.db"], ["storage=sqlite:///optuna.db", "postgresql://HOST:PORT/DATABASE"]),
         (["ui", "--port", "70000"], ["--port=70000", "1 to 65535"]),
         (["ui"], ["no MLflow store", "difair train"]),
         (["ui", "tracking_uri=http://there"], ["http://there", "browser"]),
