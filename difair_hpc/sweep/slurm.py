@@ -111,28 +111,8 @@ class SlurmCluster:
 
     def script(self, wave: Path, tasks: int) -> str:
         """Return the sbatch script of a wave, as submitit renders it."""
-        from submitit.slurm.slurm import _make_sbatch_string
-
-        profile = self._profile
         words = [sys.executable, "-m", "difair_hpc.runs.job", str(self._root), str(wave)]
-        asked: dict[str, Any] = {
-            "job_name": self._prefix + wave.stem,
-            "partition": profile.partition,
-            "account": profile.account,
-            "qos": profile.qos,
-            "gres": profile.gres,
-            "constraint": profile.constraint,
-            "time": profile.minutes,
-            "mem": None if profile.mem_gb is None else f"{profile.mem_gb}GB",
-            "cpus_per_task": profile.threads,
-            "signal_delay_s": profile.notice_seconds,
-            "array_parallelism": tasks,
-            "map_count": tasks,
-            "setup": list(profile.setup) or None,
-            "additional_parameters": {"requeue": True, **profile.sbatch},
-        }
-        text: str = _make_sbatch_string(command=shlex.join(words), folder=self._root / "jobs", **asked)
-        return text
+        return sbatch_text(self._profile, words, name=self._prefix + wave.stem, logs=self._root / "jobs", tasks=tasks)
 
     def jobs(self) -> Collection[Collection[str]]:
         """Return for each job that has not ended the signatures of its runs.
@@ -176,6 +156,38 @@ class SlurmCluster:
 
     def _seen(self, path: Path) -> bool:
         return any(job.name == self._prefix + path.stem for job in self._queue)
+
+
+def sbatch_text(profile: Profile, words: Sequence[str], *, name: str, logs: Path, tasks: int | None = None) -> str:
+    """Return the sbatch script of a job that executes a command, as submitit renders it.
+
+    Args:
+        profile: What the job asks for.
+        words: The command.
+        name: Of the job.
+        logs: Folder of its logs.
+        tasks: Of an array; None: no array.
+    """
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    asked: dict[str, Any] = {
+        "job_name": name,
+        "partition": profile.partition,
+        "account": profile.account,
+        "qos": profile.qos,
+        "gres": profile.gres,
+        "constraint": profile.constraint,
+        "time": profile.minutes,
+        "mem": None if profile.mem_gb is None else f"{profile.mem_gb}GB",
+        "cpus_per_task": profile.threads,
+        "signal_delay_s": profile.notice_seconds,
+        "array_parallelism": tasks,
+        "map_count": tasks,
+        "setup": list(profile.setup) or None,
+        "additional_parameters": {"requeue": True, **profile.sbatch},
+    }
+    text: str = _make_sbatch_string(command=shlex.join(words), folder=logs, **asked)
+    return text
 
 
 def _leaving() -> tuple[str, int]:
