@@ -178,7 +178,7 @@ def sbatch_text(profile: Profile, words: Sequence[str], *, name: str, logs: Path
         "gres": profile.gres,
         "constraint": profile.constraint,
         "time": profile.minutes,
-        "mem": None if profile.mem_gb is None else f"{profile.mem_gb}GB",
+        "mem": None if profile.mem_gb is None else f"{round(profile.mem_gb * 1024)}M",
         "cpus_per_task": profile.threads,
         "signal_delay_s": profile.notice_seconds,
         "array_parallelism": tasks,
