@@ -28,6 +28,7 @@ PURE = (
     "sweep/space.py",
     "sweep/stages.py",
     "sweep/plan.py",
+    "sweep/checks.py",
     "report/paper.py",
     "report/tables.py",
 )

@@ -14,6 +14,7 @@ VERBS = {
     "sweep": "run a study: difair sweep digits",
     "status": "show where studies and runs stand",
     "report": "print a study's tables and write its report",
+    "doctor": "check what may keep a study from running here: difair doctor cluster=v100",
     "data": "list the data sets, or get one: difair data get mnist",
     "ui": "open MLflow's own page on the configured store",
     "sync": "bring MLflow up to date with the run folders",
