@@ -74,6 +74,10 @@ class ClusterUnreachable(Failure):
     """SLURM does not answer, or takes no more jobs at the moment; later it may."""
 
 
+class StorageUnreachable(Failure):
+    """Optuna's storage cannot be used at the moment; runs go on without it."""
+
+
 class LimitReached(ClusterUnreachable):
     """The site lets this user have no more jobs at the moment; none came of what was submitted."""
 

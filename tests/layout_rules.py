@@ -34,6 +34,7 @@ PURE = (
     "sweep/jobs.py",
     "sweep/cost.py",
     "sweep/select.py",
+    "sweep/checks.py",
     "report/paper.py",
     "report/tables.py",
 )

@@ -20,6 +20,7 @@ VERBS = {
     "release": "let held runs go on",
     "cancel": "take runs from the queue; their study goes on without them",
     "report": "print a study's tables and write its report",
+    "doctor": "check what may keep a study from running here: difair doctor cluster=v100",
     "data": "list the data sets, or get one: difair data get mnist",
     "ui": "open MLflow's own page on the configured store",
     "sync": "bring MLflow and Optuna up to date with the run folders",

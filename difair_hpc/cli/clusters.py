@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from difair_hpc.sweep.cluster import Cluster
     from difair_hpc.sweep.slurm import SlurmCluster
 
-_SLURM_PARALLEL, _SLURM_THREADS = 32, 4
+_SLURM_PARALLEL = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +77,7 @@ def slurm_cluster(
 ) -> "SlurmCluster":
     """Return the SLURM jobs of a study; `record=False` for commands that only read."""
     from difair_hpc.sweep.queue import Queue, shared_cache
+    from difair_hpc.sweep.sbatch import THREADS
     from difair_hpc.sweep.site import submit_limits
     from difair_hpc.sweep.slurm import SlurmCluster
 
@@ -84,7 +85,7 @@ def slurm_cluster(
         where.root,
         study,
         profile,
-        _execution(profile, where, profile.threads or _SLURM_THREADS),
+        _execution(profile, where, profile.threads or THREADS),
         queue=Queue(run_command, max_age=profile.poll_seconds, cache=shared_cache()),
         limits=lambda: submit_limits(run_command, account=profile.account, qos=profile.qos),
         again=again,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.cli.clusters import connect, limits_of, node_rule
 from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import ClusterUnreachable, Failure
+from difair_hpc.errors import ClusterUnreachable, Failure, StorageUnreachable
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.stop import StopFlag
@@ -120,7 +120,7 @@ class Drive:
             try:
                 self.seen = reconciler.tick()
                 progress.show(self.seen)
-            except ClusterUnreachable as error:
+            except (ClusterUnreachable, StorageUnreachable) as error:
                 progress.warn(f"{error} Jobs that run go on; {'the next tick tries' if once else 'trying'} again.")
             ended = complete(self.study, self.seen) or (bool(self.seen) and self.seen[-1].waits)
             if flag or once or ended:

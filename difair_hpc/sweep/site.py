@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from difair_hpc.errors import Failure
 from difair_hpc.sweep.commands import Command
 
-_NODES = "%P|%a|%l|%D|%T|%G|%f"
 _ACCOUNTS = "DefaultAccount,Cluster,Account,MaxSubmit,QOS,DefaultQOS"
-_UNUSABLE = ("down", "drain", "fail", "error", "unknown", "maint", "inval")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,19 +22,14 @@ class SiteConfig:
     version: str
     """Of SLURM, such as 22.05.8."""
     cluster: str
-    """Name of the cluster."""
-    max_array: int | None
-    """MaxArraySize: tasks of an array are numbered below it, so it has at most so many; 0: no arrays."""
+    max_array: int
+    """Tasks of one array. They are numbered from 0 and below MaxArraySize; 1000 where the site does not tell it."""
     min_job_age: int | None
     """Seconds for which squeue still shows a job that has ended."""
     accounting: bool | None
-    """Whether there is a data base of jobs and accounts (sacct, sacctmgr)."""
-    enforced: bool
-    """Whether only listed accounts may submit."""
+    """Whether a data base keeps jobs and accounts for sacct and sacctmgr."""
     preempt_mode: str
     """What happens to a preempted job: REQUEUE, CANCEL, OFF, …"""
-    requeue: bool | None
-    """Whether jobs that do not say are requeued."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +42,7 @@ class Nodes:
     state: str
     """Of the partition: up, down, drain or inact."""
     minutes: int | None
-    """Longest time limit of a job there; None: none."""
-    count: int
-    """How many nodes."""
-    usable: bool
-    """Neither down nor drained."""
+    """Longest time limit of a job there; None: there is none."""
     gpus: Mapping[str, int]
     """GPUs of each node by type; the type is "" where the site names none."""
     features: frozenset[str]
@@ -68,21 +57,18 @@ class Account:
     default: bool
     max_submit: int | None
     """Jobs of the user in the queue at once, each task of an array counted; None: no limit."""
-    qos: tuple[str, ...]
-    """What --qos may ask for."""
+    qos: Mapping[str, int | None]
+    """What --qos may ask for, and the jobs that a user may have in the queue under it."""
     default_qos: str
 
+    @property
+    def usual_qos(self) -> str:
+        """The QOS of a job that names none: the default, the only one, or "normal"."""
+        return self.default_qos or (next(iter(self.qos)) if len(self.qos) == 1 else "normal")
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Site:
-    """All that a site says."""
 
-    config: SiteConfig
-    nodes: tuple[Nodes, ...] = ()
-    accounts: tuple[Account, ...] | None = None
-    """None: accounting is off, or sacctmgr does not tell this user."""
-    qos_submit: Mapping[str, int | None] | None = None
-    """Jobs that a user may have in the queue under each QOS; None: as above."""
+Site = tuple[SiteConfig, list[Nodes], list[Account]]
+"""All that a site says; no accounts: they are not kept, or not shown to the user."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,25 +76,13 @@ class SubmitLimits:
     """How much may be submitted."""
 
     max_array: int = 1000
-    """Tasks of one array."""
+    """Tasks of one array; SLURM's own default is 1001."""
     max_submit: int | None = None
     """Jobs in the queue at once, each task of an array counted; None: no limit is known."""
 
 
-def ask_site(command: Command) -> Site:
-    """Ask a site for everything.
-
-    Raises:
-        Failure: scontrol or sinfo fails (ClusterUnreachable: it may answer later).
-    """
-    config = parse_config(command(["scontrol", "show", "config"]))
-    accounts, qos_submit = _rights(command, config.cluster)
-    nodes = parse_nodes(command(["sinfo", "-a", "-h", "-o", _NODES]))
-    return Site(config=config, nodes=nodes, accounts=accounts, qos_submit=qos_submit)
-
-
 def submit_limits(command: Command, *, account: str | None, qos: str | None) -> SubmitLimits:
-    """Return how much may be submitted; what the site does not tell has the default value.
+    """Return how much may be submitted; what the site does not tell has its usual value.
 
     Args:
         command: Runs a SLURM command and returns what it printed.
@@ -119,54 +93,62 @@ def submit_limits(command: Command, *, account: str | None, qos: str | None) -> 
         config = parse_config(command(["scontrol", "show", "config"]))
     except Failure:  # sbatch will say it better
         config = parse_config("")
-    accounts, qos_submit = _rights(command, config.cluster)
-    return limits(Site(config=config, accounts=accounts, qos_submit=qos_submit), account=account, qos=qos)
+    accounts = _ask_accounts(command, config.cluster)
+    own = [one for one in accounts if (one.name == account.lower() if account else one.default)]
+    known = [one.max_submit for one in own] + [one.qos.get(qos.lower() if qos else one.usual_qos) for one in own]
+    return SubmitLimits(max_array=config.max_array, max_submit=min((n for n in known if n is not None), default=None))
 
 
-def limits(site: Site, *, account: str | None, qos: str | None) -> SubmitLimits:
-    """Return the smallest of the limits that hold for jobs of an account and a QOS, as in `submit_limits`."""
-    own = [one for one in site.accounts or () if (one.name == account.lower() if account else one.default)]
-    names = {qos.lower()} if qos else {_default_qos(one) for one in own}
-    known = [one.max_submit for one in own] + [(site.qos_submit or {}).get(name) for name in names]
-    max_submit = min((number for number in known if number is not None), default=None)
-    if site.config.max_array is None:
-        return SubmitLimits(max_submit=max_submit)
-    return SubmitLimits(max_array=max(site.config.max_array, 1), max_submit=max_submit)
+def ask_site(command: Command) -> Site:
+    """Ask a site for everything.
+
+    Raises:
+        Failure: scontrol or sinfo fails (ClusterUnreachable: it may answer later).
+    """
+    config = parse_config(command(["scontrol", "show", "config"]))
+    nodes = parse_nodes(command(["sinfo", "-a", "-h", "-o", "%P|%a|%l|%G|%f"]))
+    return config, nodes, _ask_accounts(command, config.cluster)
+
+
+def _ask_accounts(command: Command, cluster: str) -> list[Account]:
+    """Ask what the user may submit on the cluster; nothing where sacctmgr fails: many sites keep no accounts."""
+    user = pwd.getpwuid(os.getuid()).pw_name
+    try:
+        accounts = command(["sacctmgr", "-nP", "show", "user", user, "withassoc", f"format={_ACCOUNTS}"])
+        return parse_accounts(accounts, command(["sacctmgr", "-nP", "show", "qos", "format=Name,MaxSubmitPU"]), cluster)
+    except Failure:
+        return []
 
 
 def parse_config(text: str) -> SiteConfig:
     """Read the lines `Key = value` of `scontrol show config`."""
     pairs = (line.partition("=") for line in text.splitlines())
     values = {key.strip(): value.strip() for key, _, value in pairs}
-    storage = values.get("AccountingStorageType", "")
+    storage, most = values.get("AccountingStorageType", ""), _number(values.get("MaxArraySize", ""))
     return SiteConfig(
-        version=values.get("SLURM_VERSION", ""),
+        version=values.get("SLURM_VERSION", "unknown"),
         cluster=values.get("ClusterName", ""),
-        max_array=_number(values.get("MaxArraySize", "")),
+        max_array=SubmitLimits().max_array if most is None else max(most, 1),
         min_job_age=_number(values.get("MinJobAge", "")),
         accounting=not storage.endswith(("none", "(null)")) if storage else None,
-        enforced=values.get("AccountingStorageEnforce", "none").lower() not in ("none", "0", "(null)"),
-        preempt_mode=values.get("PreemptMode", ""),
-        requeue={"0": False, "1": True}.get(values.get("JobRequeue", "")),
+        preempt_mode=values.get("PreemptMode", "unknown"),
     )
 
 
-def parse_nodes(text: str) -> tuple[Nodes, ...]:
-    """Read sinfo's lines `partition|its state|time limit|nodes|their state|gres|features`; pass over other lines."""
-    rows = [[word.strip() for word in line.split("|")] for line in text.splitlines() if line.count("|") == 6]
-    return tuple(
+def parse_nodes(text: str) -> list[Nodes]:
+    """Read sinfo's lines `partition|state|time limit|gres|features`; pass over other lines."""
+    rows = [[word.strip() for word in line.split("|")] for line in text.splitlines() if line.count("|") == 4]
+    return [
         Nodes(
             partition=name.removesuffix("*"),
             default=name.endswith("*"),
             state=state,
             minutes=parse_minutes(limit),
-            count=_number(count) or 0,
-            usable=not condition.startswith(_UNUSABLE) and "*" not in condition,
             gpus=parse_gpus(gres),
             features=frozenset(features.split(",")) - {"(null)", ""},
         )
-        for name, state, limit, count, condition, gres, features in rows
-    )
+        for name, state, limit, gres, features in rows
+    ]
 
 
 def parse_gpus(gres: str) -> dict[str, int]:
@@ -191,42 +173,21 @@ def parse_minutes(text: str) -> int | None:
     return int(days or 0) * 1440 + hours * 60 + minutes
 
 
-def parse_accounts(text: str, cluster: str) -> tuple[Account, ...]:
-    """Read sacctmgr's lines `default account|cluster|account|limit|QOS|default QOS`, those of the cluster if named."""
+def parse_accounts(text: str, qos_text: str, cluster: str) -> list[Account]:
+    """Read sacctmgr's lines of a user's accounts, those on `cluster` unless it is empty, and `QOS|most jobs`."""
+    most = {name: _number(limit) for name, _, limit in (line.partition("|") for line in qos_text.splitlines())}
     rows = [line.split("|") for line in text.splitlines() if line.count("|") == 5]
-    return tuple(
+    return [
         Account(
             name=name,
             default=name == default,
             max_submit=_number(limit),
-            qos=tuple(filter(None, qos.split(","))),
+            qos={one: most.get(one) for one in qos.split(",") if one},
             default_qos=usual,
         )
         for default, where, name, limit, qos, usual in rows
         if name and cluster in ("", where)
-    )
-
-
-def parse_qos(text: str) -> dict[str, int | None]:
-    """Read sacctmgr's lines `name|most jobs of a user`."""
-    rows = (line.partition("|") for line in text.splitlines())
-    return {name: _number(limit) for name, _, limit in rows}
-
-
-def _rights(command: Command, cluster: str) -> tuple[tuple[Account, ...] | None, dict[str, int | None] | None]:
-    """Return what sacctmgr tells, or None: many sites keep no accounts, or show them to nobody."""
-    user = pwd.getpwuid(os.getuid()).pw_name
-    try:
-        accounts = command(["sacctmgr", "-nP", "show", "user", user, "withassoc", f"format={_ACCOUNTS}"])
-        qos = command(["sacctmgr", "-nP", "show", "qos", "format=Name,MaxSubmitPU"])
-    except Failure:
-        return None, None
-    return parse_accounts(accounts, cluster), parse_qos(qos)
-
-
-def _default_qos(account: Account) -> str:
-    """Return the QOS of a job that names none: the account's default, its only one, or "normal"."""
-    return account.default_qos or (account.qos[0] if len(account.qos) == 1 else "normal")
+    ]
 
 
 def _number(text: str) -> int | None:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from difair_hpc.errors import Failure, JobRefused, LimitReached
 from difair_hpc.files import write_atomically
@@ -22,6 +21,7 @@ from difair_hpc.sweep.commands import Command, run_command
 from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.queue import Look, Queue, QueuedJob
+from difair_hpc.sweep.sbatch import sbatch_text
 from difair_hpc.sweep.site import SubmitLimits
 from difair_hpc.sweep.waves import Wave, Waves
 
@@ -135,41 +135,21 @@ class SlurmCluster:
         self._waves.answer(wave, job=answer.strip().partition(";")[0])
 
     def script(self, wave: Path, tasks: int, *, memory_factor: float = 1.0, exclude: Collection[str] = ()) -> str:
-        """Return the sbatch script of a wave, as submitit renders it."""
-        from submitit.slurm.slurm import _make_sbatch_string
-
-        profile = self._profile
-        memory = profile.mem_gb
-        setup = [*profile.setup]
-        if self._code is not None:
-            setup.append(f"export PYTHONPATH={shlex.quote(str(self._code))}${{PYTHONPATH:+:$PYTHONPATH}}")
+        """Return the sbatch script of a wave."""
+        place = None if self._code is None else shlex.quote(str(self._code))
+        code = [] if place is None else [f"export PYTHONPATH={place}${{PYTHONPATH:+:$PYTHONPATH}}"]
         after = [sys.executable, "-m", "difair_hpc.sweep.after", str(self._study), str(wave)]
-        asked: dict[str, Any] = {
-            "job_name": self._prefix + wave.stem,
-            "partition": profile.partition,
-            "account": profile.account,
-            "qos": profile.qos,
-            "gres": profile.gres,
-            "constraint": profile.constraint,
-            "exclude": ",".join(sorted(exclude)) or None,
-            "time": profile.minutes,
-            "mem": None if memory is None else f"{round(memory * memory_factor * 1024)}M",
-            "cpus_per_task": profile.threads,
-            "ntasks_per_node": profile.runs_per_gpu if profile.runs_per_gpu > 1 else None,
-            "signal_delay_s": profile.notice_seconds,
-            "array_parallelism": tasks,
-            "map_count": tasks,
-            "setup": setup or None,
-            "teardown": ["code=$?", f"{shlex.join(after)} $code", "exit $code"],
-            "additional_parameters": {
-                "requeue": True,
-                **({} if profile.gpus is None else {"gpus": profile.gpus}),
-                **profile.sbatch,
-            },
-        }
-        words = shlex.join([*self._program, str(self._root), str(wave)])
-        text: str = _make_sbatch_string(command=words, folder=self._root / "jobs", **asked)
-        return text
+        return sbatch_text(
+            self._profile,
+            [*self._program, str(self._root), str(wave)],
+            name=self._prefix + wave.stem,
+            logs=self._root / "jobs",
+            tasks=tasks,
+            memory_factor=memory_factor,
+            exclude=exclude,
+            setup=code,
+            teardown=["code=$?", f"{shlex.join(after)} $code", "exit $code"],
+        )
 
     def jobs(self) -> Sequence[Job]:
         """Return the jobs that have not ended, and put on record how the others did.

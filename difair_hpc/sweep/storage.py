@@ -16,12 +16,12 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from difair_hpc.errors import Failure, UserError
+from difair_hpc.errors import StorageUnreachable, UserError
 
 Place = Path | str
 """A journal, or the URL of a PostgreSQL database."""
 
-_CONNECT_SECONDS = 10
+_TIMEOUT = {"connect_timeout": 10}
 _LOCK = 0xD1FA12
 """Number of the advisory lock under which tables are made: two that make them at once get in each other's way."""
 
@@ -52,13 +52,13 @@ def explained(place: Place) -> Iterator[None]:
     """Say in one message that the storage cannot be used: gone, full, refused, or a study in it deleted meanwhile.
 
     Raises:
-        Failure: names the storage and what to do.
+        StorageUnreachable: names the storage and what to do.
     """
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, KeyError, RuntimeError) as error:
         advice = "" if isinstance(place, Path) else " storage= (nothing) takes a journal in the study's folder instead."
-        raise Failure(
+        raise StorageUnreachable(
             f"Optuna's storage {place} cannot be used: {_reason(error)}. Runs that were started go on, and nothing is "
             f"lost: repeat the command when it can be used again.{advice}"
         ) from error
@@ -70,16 +70,33 @@ def _reason(error: Exception) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _database(url: str) -> BaseStorage:
-    full = re.sub("^postgresql:", "postgresql+psycopg:", url)
-    timeout = {"connect_timeout": _CONNECT_SECONDS}
+def connects(url: str) -> None:
+    """Connect to a PostgreSQL database and leave it as it is.
+
+    Raises:
+        UserError: the driver is not installed.
+        StorageUnreachable: it cannot be used.
+    """
+    with explained(url), _engine(url).connect():
+        pass
+
+
+def _full(url: str) -> str:
+    """Return the URL with the driver that is used."""
+    return re.sub("^postgresql:", "postgresql+psycopg:", url)
+
+
+def _engine(url: str) -> sqlalchemy.Engine:
     try:
-        engine = sqlalchemy.create_engine(full, poolclass=NullPool, connect_args=timeout)
+        return sqlalchemy.create_engine(_full(url), poolclass=NullPool, connect_args=_TIMEOUT)
     except ImportError as error:
         raise UserError(f"storage={url} needs psycopg: pip install 'difair-hpc[postgres]'.") from error
-    with engine.begin() as connection:
+
+
+def _database(url: str) -> BaseStorage:
+    with _engine(url).begin() as connection:
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
-        backend = RDBStorage(full, engine_kwargs={"pool_pre_ping": True, "connect_args": timeout})
+        backend = RDBStorage(_full(url), engine_kwargs={"pool_pre_ping": True, "connect_args": _TIMEOUT})
     storage = optuna.storages.get_storage(backend)
     weakref.finalize(storage, backend.engine.dispose)
     return storage

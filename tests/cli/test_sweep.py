@@ -73,7 +73,7 @@ def test_a_study_runs_to_its_report_and_repeats_nothing(
     assert results(root) == before
     monkeypatch.chdir(here)
     assert main(["status", "root=o"]) == 0
-    assert f"{RUNS} done\n" in capsys.readouterr().out
+    assert f"{RUNS} done; " in capsys.readouterr().out
 
 
 def test_a_study_survives_ctrl_c_and_kill_9(here: Path) -> None:

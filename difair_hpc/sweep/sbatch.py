@@ -1,0 +1,64 @@
+"""The sbatch script of a job, as submitit renders it from a profile."""
+
+import shlex
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from difair_hpc.sweep.profile import Profile
+
+THREADS = 4
+"""CPUs of a run where the profile leaves them open."""
+
+
+def sbatch_text(
+    profile: Profile,
+    words: Sequence[str],
+    *,
+    name: str,
+    logs: Path,
+    tasks: int | None = None,
+    memory_factor: float = 1.0,
+    exclude: Collection[str] = (),
+    setup: Sequence[str] = (),
+    teardown: Sequence[str] = (),
+) -> str:
+    """Return the script of a job that executes a command.
+
+    Args:
+        profile: What the job asks for.
+        words: The command.
+        name: Of the job.
+        logs: Folder of its logs.
+        tasks: Of an array; None: no array.
+        memory_factor: Times the profile's memory.
+        exclude: Nodes that are left out.
+        setup: Lines of shell before the command, after those of the profile.
+        teardown: Lines of shell after it.
+    """
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    options: dict[str, Any] = {"requeue": True}
+    if profile.gpus is not None:
+        options["gpus"] = profile.gpus
+    asked: dict[str, Any] = {
+        "job_name": name,
+        "partition": profile.partition,
+        "account": profile.account,
+        "qos": profile.qos,
+        "gres": profile.gres,
+        "constraint": profile.constraint,
+        "exclude": ",".join(sorted(exclude)) or None,
+        "time": profile.minutes,
+        "mem": None if profile.mem_gb is None else f"{round(profile.mem_gb * memory_factor * 1024)}M",
+        "cpus_per_task": profile.threads or THREADS,
+        "ntasks_per_node": profile.runs_per_gpu if profile.runs_per_gpu > 1 else None,
+        "signal_delay_s": profile.notice_seconds,
+        "array_parallelism": tasks,
+        "map_count": tasks,
+        "setup": [*profile.setup, *setup] or None,
+        "teardown": list(teardown) or None,
+        "additional_parameters": {**options, **profile.sbatch},
+    }
+    text: str = _make_sbatch_string(command=shlex.join(words), folder=logs, **asked)
+    return text
