@@ -150,7 +150,7 @@ def _ship(tracker: "Tracker | None", root: Path, seen: "Sequence[StageView]", wa
         return
     try:
         for view in seen:
-            for trial in view.trials:
+            for trial in (trial for trial in view.trials if trial.state.status != "new"):
                 label = run_label(view.parameters[trial.number])
                 tracker.ship(run_folder(root, trial.state.signature), stage=view.stage.name, label=label)
     except Failure as error:

@@ -61,14 +61,15 @@ class Tracker:
             self._client = _client(uri)
             self._experiment = self._experiment_id(study, root)
             self._parents[""] = self._parent(study, kind="study", above=None)
+            self._remember()
 
     @property
     def study_run(self) -> str:
         """Id of the MLflow run that stands for the study."""
         return self._parents[""]
 
-    def ship(self, folder: RunFolder, *, stage: str, label: str) -> RunState:
-        """Bring the MLflow run of a run folder up to date; return the state that it was given.
+    def ship(self, folder: RunFolder, *, stage: str, label: str) -> None:
+        """Bring the MLflow run of a run folder up to date.
 
         Args:
             folder: The run folder; one that was never started is left out.
@@ -78,10 +79,9 @@ class Tracker:
         Raises:
             Failure: the store cannot be reached any more.
         """
-        state = folder.state()
         key = f"{stage}/{folder.signature}"
-        if state.status == "new" or key in self._final:
-            return state
+        if key in self._final or (state := folder.state()).status == "new":
+            return
         with _explained(self._uri):
             run = self._runs.get(key) or self._run(folder, state, stage, label)
             self._runs[key] = run
@@ -91,7 +91,6 @@ class Tracker:
                 self._ship_result(run, folder, state)
         if state.status == "done":
             self._final.add(key)
-        return state
 
     def finish_study(self, files: Iterable[Path]) -> None:
         """Log the report's files to the study's run and close the study and its stages."""
@@ -109,6 +108,19 @@ class Tracker:
             for run_id in () if live else self._parents.values():
                 finished = self._client.get_run(run_id).data.tags.get(FINAL)
                 self._client.set_terminated(run_id, "FINISHED" if finished else "KILLED")
+
+    def _remember(self) -> None:
+        """Learn in one question which runs the store has: a tick in a new process would else ask for each."""
+        token: str | None = None
+        while token != "":
+            page = self._client.search_runs(
+                [self._experiment], "tags.`difair.kind` = 'run'", max_results=1000, page_token=token
+            )
+            for run in page:
+                key = f"{run.data.tags['difair.stage']}/{run.data.tags['difair.signature']}"
+                self._runs[key] = run
+                self._final |= {key} if FINAL in run.data.tags else set()
+            token = page.token or ""
 
     def _experiment_id(self, study: str, root: Path) -> str:
         found = self._client.get_experiment_by_name(study)

@@ -67,7 +67,7 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     attached.communicate()
     node = next(iter(study.running().values()))
     bed.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    kill_one_training_process(root)
+    kill_one_training_process(root, not_on=node)
     time.sleep(5)
     bed.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # it may have come back by itself
 
@@ -83,13 +83,16 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     assert kinds["died"] == 1, kinds
 
 
-def kill_one_training_process(root: Path) -> None:
+def kill_one_training_process(root: Path, *, not_on: str = "") -> None:
     """End the process of a live attempt without a word; on the testbed all nodes are this machine."""
     for path in sorted(root.glob("runs/*/attempts/????.json"), reverse=True):
         if path.with_suffix(".end.json").exists():
             continue
+        record = json.loads(path.read_text())
+        if record["place"]["node"] == not_on:
+            continue
         try:
-            os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)
+            os.kill(record["pid"], signal.SIGKILL)
         except ProcessLookupError:
             continue
         return
