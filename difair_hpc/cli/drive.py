@@ -46,21 +46,22 @@ class Drive:
         self.profile = profile
         self.where = where
         self.seen: Sequence[StageView] = []
+        self.flag = StopFlag()
+        """Set by whoever wants this command to leave."""
         self._again = again
         self._code = code
 
     def tick(self, held: Attempt) -> None:
         """Look once, submit what is due, ship what is new, and write the report where all is complete."""
-        self._whole(held, StopFlag(), once=True)
+        self._whole(held, once=True)
 
-    def attend(self, held: Attempt, flag: StopFlag) -> "Sequence[StageView]":
+    def attend(self, held: Attempt) -> None:
         """Tick until all stages are complete, nothing can happen without the user, or somebody asks to stop."""
-        self._whole(held, flag, once=False)
-        return self.seen
+        self._whole(held, once=False)
 
-    def verdict(self, seen: "Sequence[StageView]") -> int:
+    def verdict(self) -> int:
         """Say what the study waits for or lacks, and return the exit code."""
-        screen = console()
+        screen, seen = console(), self.seen
         if seen and seen[-1].waits:
             held = sum(bool(state.hold) for state in seen[-1].states.values())
             reason = seen[-1].halted or f"{held} runs are held, and nothing else is left to do"
@@ -72,7 +73,7 @@ class Drive:
             screen.print(f"{len(lost)} runs failed for good and are missing in the tables; difair status says why")
         return 1 if lost else 0
 
-    def _whole(self, held: Attempt, flag: StopFlag, *, once: bool) -> None:
+    def _whole(self, held: Attempt, *, once: bool) -> None:
         from difair_hpc.cli.progress import StudyProgress
         from difair_hpc.cli.report import publish
         from difair_hpc.sweep.reconcile import Reconciler
@@ -93,11 +94,11 @@ class Drive:
         screen.print(f"study {self.study.name}: runs in {root / 'runs'}, {limits.parallel} at once", soft_wrap=True)
         with _tracker(self.where, self.study.name) as tracker:
             with StudyProgress(screen, [stage.name for stage in self.study.stages]) as progress:
-                self._loop(reconciler, tracker, progress, flag, once=once)
-                if flag and cluster.detached:
-                    screen.print(f"{flag.reason}: jobs go on without this command")
-                elif flag:
-                    screen.print(f"{flag.reason}: runs save and leave")
+                self._loop(reconciler, tracker, progress, once=once)
+                if self.flag and cluster.detached:
+                    screen.print(f"{self.flag.reason}: jobs go on without this command")
+                elif self.flag:
+                    screen.print(f"{self.flag.reason}: runs save and leave")
                     _leave(cluster)
                 _ship(tracker, root, self.seen, progress.warn)
             if complete(self.study, self.seen):
@@ -108,7 +109,6 @@ class Drive:
         reconciler: "Reconciler",
         tracker: "Tracker | None",
         progress: "StudyProgress",
-        flag: StopFlag,
         *,
         once: bool,
     ) -> None:
@@ -123,7 +123,7 @@ class Drive:
             except (ClusterUnreachable, StorageUnreachable) as error:
                 progress.warn(f"{error} Jobs that run go on; {'the next tick tries' if once else 'trying'} again.")
             ended = complete(self.study, self.seen) or (bool(self.seen) and self.seen[-1].waits)
-            if flag or once or ended:
+            if self.flag or once or ended:
                 return
             if time.monotonic() - shipped > _SHIP_SECONDS:
                 _ship(tracker, reconciler.root, self.seen, progress.warn)

@@ -105,7 +105,7 @@ class StudyProgress:
     def _picture(self, seen: Sequence[StageView]) -> Group:
         view = seen[-1]
         table = Table(box=None, pad_edge=False)
-        for column in ("run", "what differs", "epoch", "accuracy", "last heard"):
+        for column in ("run", "what differs", "where", "epoch", "accuracy", "last heard"):
             table.add_column(column, no_wrap=column != "what differs")
         for trial in view.trials:
             if trial.state.status == "running":
@@ -116,7 +116,8 @@ class StudyProgress:
         share = f" +{state.step}/{state.steps}" if state.step else ""
         accuracy = "–" if state.accuracy is None else f"{state.accuracy:.4f}"
         heard = "–" if state.heard is None else duration(max(0.0, time.time() - state.heard))
-        return [state.signature, label, f"{state.epoch}{share} of {view.epochs}", accuracy, heard]
+        place = " ".join(word for word in (state.node, state.job) if word)
+        return [state.signature, label, place, f"{state.epoch}{share} of {view.epochs}", accuracy, heard]
 
     def _headline(self, view: StageView) -> str:
         counts = Counter(state.status for state in view.states.values())

@@ -80,30 +80,32 @@ def _places(where: config.Settings) -> list[str]:
 def _attend(drive: Drive, folder: Path) -> int:
     """Drive the study to its end, or until somebody asks to stop."""
     patience = _PATIENCE_SECONDS if drive.profile.executor == "slurm" else 0.0
-    with _held(folder, patience=patience) as held, stop_on_signal() as flag:
-        seen = drive.attend(held, flag)
-        held.end("stopped" if flag else "finished")
-    if flag and Wishes(folder).stands():
+    with _held(folder, patience=patience) as held, stop_on_signal() as drive.flag:
+        drive.attend(held)
+        held.end("stopped" if drive.flag else "finished")
+    if drive.flag and Wishes(folder).stands():
         tick_in_turn(folder, drive.tick)  # a job asked while this command was leaving
-    if flag:
-        console().print(f"stopped by {flag.reason}; the same command continues, finished runs are not repeated")
+    if drive.flag:
+        console().print(f"stopped by {drive.flag.reason}; the same command continues, finished runs are not repeated")
         return 130
-    return drive.verdict(seen)
+    return drive.verdict()
 
 
 def _tick(drive: Drive, folder: Path, *, waits: bool) -> int:
     """Look at the study once."""
-    with stop_on_signal():
+    with stop_on_signal() as drive.flag:
         until = time.monotonic() + (_PATIENCE_SECONDS if waits else 0.0)
-        while not (ticked := tick_in_turn(folder, drive.tick)) and time.monotonic() < until:
+        while not (ticked := tick_in_turn(folder, drive.tick)) and not drive.flag and time.monotonic() < until:
             time.sleep(1.0)
+    if drive.flag:
+        return 130
     if not ticked:
         console().print("another process drives the study at this moment; it looks again before it leaves")
         return 0
     if drive.seen and not complete(drive.study, drive.seen) and not drive.seen[-1].waits:
         console().print("jobs carry the study on: the last one writes the report; difair status shows where it stands")
         return 0
-    return drive.verdict(drive.seen)
+    return drive.verdict()
 
 
 def _held(folder: Path, *, patience: float) -> Attempt:
