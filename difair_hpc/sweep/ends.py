@@ -1,7 +1,8 @@
 """Why attempts end, and what follows from it: a type for each end, a rule and a budget for each type. Pure.
 
-Evidence, the strongest first: SLURM's state of a job that has left the queue, what slurmstepd wrote into the job's log
-(it needs no accounting), the attempt's own last word, and whether SLURM has started the job again.
+Evidence, the strongest first: SLURM's state of a job that has left the queue, the attempt's own word where it leaves no
+doubt (a job that has reached its time limit requeues itself), what slurmstepd wrote into the job's log (it needs no
+accounting), and whether SLURM has started the job again.
 """
 
 import re
@@ -158,13 +159,13 @@ def _clues(end: Mapping[str, Any] | None, evidence: Evidence) -> Iterator[tuple[
         yield "out_of_memory", word["message"]
     if word["reason"] == "failed":
         yield "failed", word["message"]
+    if word["signal"] in _SIGNALS:
+        yield _SIGNALS[word["signal"]], f"it left because of {word['signal']}"
     for pattern, kind in _LOG:
         if (found := re.search(pattern, evidence.log)) is not None:
             yield kind, f"its log says: {found[0]}"
     if word["reason"] == "superseded":
         yield "superseded", "it found a later attempt"
-    if word["signal"] in _SIGNALS:
-        yield _SIGNALS[word["signal"]], f"it left because of {word['signal']}"
     if evidence.started_again:
         yield ("node_failed" if end is None else "requeued"), "SLURM started its job again"
     yield ("died", "it left no word") if end is None else ("stopped", f"it left because of {word['signal']}")

@@ -38,7 +38,7 @@ def end(reason: str = "stopped", **more: str) -> dict[str, Any]:
         (end(signal="SIGTERM"), Evidence(started_again=True), "requeued"),
         (end(signal="SIGUSR2"), Evidence(), "timed_out"),
         (end(signal="time"), Evidence(started_again=True), "timed_out"),
-        (end(signal="SIGUSR2"), Evidence(log=REQUEUED), "requeued"),
+        (end(signal="SIGUSR2"), Evidence(log=REQUEUED), "timed_out"),  # it requeued itself
         (None, Evidence(state="TIMEOUT"), "timed_out"),
         (None, Evidence(log=TIME_LIMIT), "timed_out"),
         (None, Evidence(state="TIMEOUT", moved=False), "stalled"),
