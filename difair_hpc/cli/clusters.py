@@ -116,7 +116,7 @@ def node_rule(profile: Profile) -> NodeRule:
 def _execution(profile: Profile, where: config.Settings, threads: int) -> ExecutionSpec:
     return ExecutionSpec(
         data_root=str(where.data_root),
-        device=os.environ.get("DIFAIR_DEVICE") or profile.device,
+        device=profile.device,
         threads=threads,
         checkpoint_epochs=profile.checkpoint_epochs,
         checkpoint_seconds=profile.checkpoint_seconds,

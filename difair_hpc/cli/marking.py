@@ -22,7 +22,7 @@ Verb = Literal["hold", "release", "cancel", "resume"]
 
 _DONE = {"hold": "held", "release": "released", "cancel": "cancelled", "resume": "resumed"}
 _QUEUE: dict[Verb, tuple[str, ...]] = {
-    "hold": ("scontrol", "hold"),
+    "hold": ("scontrol", "uhold"),
     "release": ("scontrol", "release"),
     "cancel": ("scancel",),
     "resume": ("scontrol", "release"),

@@ -155,9 +155,10 @@ def build_run(base: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunSpec
 
 
 def profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profile:
-    """Read slurm/<name>.yaml, the user's own first."""
+    """Read slurm/<name>.yaml, the user's own first; DIFAIR_DEVICE, where it is set, stands for its device."""
     content = read_yaml(found(places_of("slurm"), name, key="cluster"))
-    for key, value in (overrides or {}).items():
+    device = {"device": os.environ["DIFAIR_DEVICE"]} if os.environ.get("DIFAIR_DEVICE") else {}
+    for key, value in {**device, **(overrides or {})}.items():
         _set(content, key, value)
     for key, value in content.items():
         if isinstance(value, list):

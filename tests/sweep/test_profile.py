@@ -26,3 +26,10 @@ def test_retries_are_by_type() -> None:
 def test_the_shipped_profiles_load(name: str) -> None:
     assert profile(name).executor == "slurm"
     assert profile(name, {"retries.died": 5}).budgets["died"] == 5
+
+
+def test_a_machine_without_gpus_may_say_so_for_all_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert profile("v100").device == "cuda"
+    monkeypatch.setenv("DIFAIR_DEVICE", "cpu")
+    assert profile("v100").device == "cpu"
+    assert profile("v100", {"device": "cuda:1"}).device == "cuda:1"
