@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from difair_hpc import config
 from difair_hpc.files import read_json, write_atomically
@@ -94,18 +94,21 @@ def slurm_cluster(
     )
 
 
+def rules_of(profile: Profile) -> Limits:
+    """Return what the profile says of failures; how many runs it allows at once is left at one."""
+    return Limits(
+        parallel=1, budgets=profile.budgets, alike=profile.halt_after_alike, memory_growth=profile.memory_growth
+    )
+
+
 def limits_of(profile: Profile) -> Limits:
-    """Return what the profile allows, dividing this machine where it leaves that open."""
-    common: dict[str, Any] = {
-        "budgets": profile.budgets,
-        "alike": profile.halt_after_alike,
-        "memory_growth": profile.memory_growth,
-    }
+    """Return all that the profile allows; where it leaves this machine open, torch is asked about GPUs."""
+    rules = rules_of(profile)
     if profile.executor == "slurm":
         parallel, per_job = profile.parallel or _SLURM_PARALLEL, profile.runs_per_job or 1
-        return Limits(parallel=parallel, runs_per_job=per_job, lanes=profile.runs_per_gpu, **common)
+        return dataclasses.replace(rules, parallel=parallel, runs_per_job=per_job, lanes=profile.runs_per_gpu)
     slots = _gpus(profile.device) * profile.runs_per_gpu or min(len(os.sched_getaffinity(0)), 4)
-    return Limits(parallel=profile.parallel or slots, runs_per_job=profile.runs_per_job, **common)
+    return dataclasses.replace(rules, parallel=profile.parallel or slots, runs_per_job=profile.runs_per_job)
 
 
 def node_rule(profile: Profile) -> NodeRule:

@@ -1,12 +1,13 @@
 """Every run of the studies under a root: folders, queue and plan in one list; what the reading commands share."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from difair_hpc import config
-from difair_hpc.cli.clusters import limits_of, request_of, slurm_cluster
+from difair_hpc.cli.clusters import request_of, rules_of, slurm_cluster
 from difair_hpc.errors import DifairError, InvalidValue
 from difair_hpc.files import read_json
 from difair_hpc.runs.folder import run_folder
@@ -28,8 +29,7 @@ class StudyOverview:
     study: str
     rows: tuple[RunRow, ...]
     jobs: tuple[Job, ...] = ()
-    cluster: "SlurmCluster | None" = None
-    """Its jobs, for reading; None where it runs in local processes."""
+    """Those that have not ended; empty where it runs in local processes."""
     notes: tuple[str, ...] = ()
     """What is to be said of the whole study."""
     gpu_share: float | None = None
@@ -47,22 +47,27 @@ def overview(where: config.Settings, names: Sequence[str] = ()) -> list[StudyOve
         if name not in found:
             known = ", ".join(found) or f"none: {where.root} holds no study"
             raise InvalidValue("study", name, f"one of {known}")
-    result: list[StudyOverview] = []
-    for name in names or found:
-        result.append(_study(where, name, first=1 + sum(len(study.rows) for study in result)))
+    stages = {name: _stages(where.root, name) for name in found}
+    counts = [sum(len(stage["trials"]) for stage in stages[name]) for name in found]
+    firsts = dict(zip(found, itertools.accumulate(counts, initial=1), strict=False))  # the same whatever is asked for
+    result = [_study(where, name, stages[name], first=firsts[name]) for name in names or found]
     if not names:
         known_runs = {row.signature for study in result for row in study.rows}
-        single = _single(where.root, known_runs, first=1 + sum(len(study.rows) for study in result))
+        single = _single(where.root, known_runs, first=1 + sum(counts))
         result += [single] if single.rows else []
     return result
 
 
-def _study(where: config.Settings, name: str, *, first: int) -> StudyOverview:
+def _stages(root: Path, study: str) -> list[dict[str, Any]]:
+    return list((ledger(root, study).description() or {"stages": []})["stages"])
+
+
+def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], *, first: int) -> StudyOverview:
     request = request_of(where.root, name)
     notes: list[str] = []
     cluster: SlurmCluster | None = None
     jobs: tuple[Job, ...] = ()
-    limits = Limits(parallel=1) if request is None else limits_of(request.profile)
+    limits = Limits(parallel=1) if request is None else rules_of(request.profile)
     if request is not None and request.profile.executor == "slurm":
         cluster = slurm_cluster(name, request.profile, where, record=False)
         try:
@@ -77,7 +82,7 @@ def _study(where: config.Settings, name: str, *, first: int) -> StudyOverview:
     sight.expect(jobs)
     by_run = {signature: job for job in jobs for signature in job.runs}
     rows: list[RunRow] = []
-    for stage in (ledger(where.root, name).description() or {"stages": []})["stages"]:
+    for stage in stages:
         for trial in stage["trials"]:
             view = sight.view(trial["signature"])
             row = _row(view, by_run.get(trial["signature"]), limits)
@@ -87,9 +92,7 @@ def _study(where: config.Settings, name: str, *, first: int) -> StudyOverview:
     share = None
     if request is not None and request.profile.has_gpus:
         share = 1 / request.profile.runs_per_gpu
-    return StudyOverview(
-        study=name, rows=_with_time_left(rows), jobs=jobs, cluster=cluster, notes=tuple(notes), gpu_share=share
-    )
+    return StudyOverview(study=name, rows=_with_time_left(rows), jobs=jobs, notes=tuple(notes), gpu_share=share)
 
 
 def _single(root: Path, known: set[str], *, first: int) -> StudyOverview:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from difair_hpc import config
 from difair_hpc.cli import main
+from difair_hpc.cli.clusters import Request, keep_request
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
 from tests.cli.made import created, described, environment, files
@@ -137,6 +139,20 @@ def test_a_run_at_work_is_shown_as_running(capsys: pytest.CaptureFixture[str], h
     assert (row["state"], row["epoch"], row["closed_set_accuracy"]) == ("running", 1, 0.5)
 
 
+def test_the_index_of_a_run_is_the_same_whatever_is_asked_for(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    half_finished(here / "o")
+    run = created(here / "o", seed=5)
+    trials = [{"number": 0, "signature": run.signature, "parameters": {"seed": 5}}]
+    stage = {"name": "only", "search": "final", "planned": 1, "complete": False, "trials": trials}
+    described(here / "o", "other", [stage | {"chosen": [], "reasons": []}])
+    (row,) = json.loads(said(capsys, "status", "other", "root=o", "-f", "json"))
+    everything = json.loads(said(capsys, "status", "root=o", "-f", "json"))
+    assert row["index"] == 7
+    assert [one["index"] for one in everything] == [1, 2, 3, 4, 5, 6, 7]
+    assert everything[6]["signature"] == run.signature
+    assert run.signature in said(capsys, "why", "7", "root=o")
+
+
 def test_only_what_is_asked_for(capsys: pytest.CaptureFixture[str], here: Path) -> None:
     runs = half_finished(here / "o")
     out = said(capsys, "status", "root=o", "state=failed")
@@ -175,11 +191,16 @@ def thousand(root: Path) -> list[str]:
     [
         ("['status']", {"torch", "mlflow", "optuna", "hydra", "matplotlib", "sklearn"}),
         ("['status', 'root=o']", {"torch", "mlflow", "optuna", "matplotlib", "sklearn"}),
+        ("['why', '1', 'root=o']", {"torch", "mlflow", "optuna", "matplotlib", "sklearn"}),
         ("['--help']", {"torch", "mlflow", "optuna", "hydra", "matplotlib", "sklearn", "rich", "yaml"}),
         ("['sweep', 'digits', '-n']", {"torch", "mlflow", "optuna", "matplotlib", "submitit"}),
     ],
 )
 def test_what_a_quick_command_does_not_import(here: Path, words: str, heavy: set[str]) -> None:
+    if "root=o" in words and "sweep" not in words:
+        half_finished(here / "o")
+        request = Request(name="mini", words=(), folder=str(here), profile=config.profile("local"))
+        keep_request(here / "o", "mini", request)
     code = (
         "import sys; from difair_hpc.cli import main\n"
         f"try: main({words})\nexcept SystemExit: pass\n"
@@ -188,7 +209,7 @@ def test_what_a_quick_command_does_not_import(here: Path, words: str, heavy: set
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=here, env=environment(), capture_output=True, text=True, check=True
     )
-    assert done.stderr == ""
+    assert done.stderr == "", "it read what is there, and imported nothing heavy"
 
 
 def test_a_dry_run_of_a_sweep_starts_and_writes_nothing(capsys: pytest.CaptureFixture[str], here: Path) -> None:

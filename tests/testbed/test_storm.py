@@ -13,7 +13,7 @@ from tests.testbed.cluster import TESTBED
 from tests.testbed.study import Study, study_on
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
-EPOCHS = 120
+EPOCHS = 100
 
 
 @pytest.fixture
