@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from difair_hpc.cli.progress import StudyProgress
     from difair_hpc.runs.tracking import Tracker
     from difair_hpc.sweep.cluster import Cluster
-    from difair_hpc.sweep.reconcile import Reconciler, StageView
+    from difair_hpc.sweep.describe import StageView
+    from difair_hpc.sweep.reconcile import Reconciler
 
 _TICK_SECONDS = {"local": 0.5, "slurm": 2.0}
 _SHIP_SECONDS = 5.0

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from difair_hpc.cli.screen import duration, run_label
 from difair_hpc.runs.folder import RunState
-from difair_hpc.sweep.reconcile import StageView
+from difair_hpc.sweep.describe import StageView
 
 if TYPE_CHECKING:
     from difair_hpc.train.trainer import TrainState

@@ -1,15 +1,53 @@
-"""What study.json says of a study: all that reading commands and `difair sync` need, without the sweep file. Pure."""
+"""Where a stage stands, and what study.json says of it: all that reading commands and `difair sync` need. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
+from difair_hpc.runs.folder import RunState
+from difair_hpc.sweep.jobs import Job
+from difair_hpc.sweep.plan import TrialView
+from difair_hpc.sweep.space import Parameters
 from difair_hpc.sweep.spec import Axis, StageSpec, StudySpec
-
-if TYPE_CHECKING:
-    from difair_hpc.sweep.reconcile import StageView
+from difair_hpc.sweep.stages import Choice
 
 
-def description(study: StudySpec, seen: "Sequence[StageView]") -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageView:
+    """Where a stage stands."""
+
+    stage: StageSpec
+    book: str
+    """Name of its list of trials in the ledger, and of its Optuna study."""
+    axes: tuple[Axis, ...]
+    """Its space, with the values of earlier stages filled in."""
+    planned: int
+    trials: tuple[TrialView, ...]
+    parameters: Mapping[int, Parameters]
+    """Trial number to searched values."""
+    epochs: int
+    """Of each run."""
+    jobs: tuple[Job, ...]
+    """Those that have not ended."""
+    complete: bool
+    halted: str = ""
+    """Why the study submits nothing more; empty while it does."""
+    choice: Choice | None = None
+
+    @property
+    def states(self) -> dict[str, RunState]:
+        """Signature to state; trials that share a run count once."""
+        return {trial.state.signature: trial.state for trial in self.trials}
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing will happen until a user does something: it was halted, or all that is left is held."""
+        left = [state for state in self.states.values() if state.status != "done" and state.hold != "cancelled"]
+        busy = any(state.status == "running" for state in left) or any(not job.held for job in self.jobs)
+        return not self.complete and not busy and bool(self.halted or (left and all(state.hold for state in left)))
+
+
+def description(study: StudySpec, seen: Sequence[StageView]) -> dict[str, Any]:
     """Return the study as plain data, of which the stages in `seen` have begun."""
     by_name = {view.stage.name: view for view in seen}
     return {"study": study.name, "stages": [_stage(stage, by_name.get(stage.name)) for stage in study.stages]}
@@ -30,7 +68,7 @@ def searched(described: Mapping[str, Any]) -> StageSpec | None:
     )
 
 
-def _stage(stage: StageSpec, view: "StageView | None") -> dict[str, Any]:
+def _stage(stage: StageSpec, view: StageView | None) -> dict[str, Any]:
     content: dict[str, Any] = {
         "name": stage.name,
         "search": stage.search,

@@ -6,15 +6,15 @@ It holds nothing that a crash could lose: ledger, waves and run folders say wher
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from difair_hpc.errors import Failure, RunBusy
-from difair_hpc.runs.folder import RunState, run_folder
+from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.spec import RunSpec, flat
 from difair_hpc.sweep.cluster import Cluster
-from difair_hpc.sweep.describe import description
+from difair_hpc.sweep.describe import StageView, description
 from difair_hpc.sweep.jobs import Job, Order
 from difair_hpc.sweep.ledger import Ledger, Trial, ledger
 from difair_hpc.sweep.nodes import BadNodes, NodeRule
@@ -29,41 +29,6 @@ if TYPE_CHECKING:
 
 BuildRun = Callable[[Mapping[str, Any], Parameters], RunSpec]
 """From a stage's base and a trial's parameters to the run."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StageView:
-    """Where a stage stands."""
-
-    stage: StageSpec
-    book: str
-    """Name of its list of trials in the ledger, and of its Optuna study."""
-    axes: tuple[Axis, ...]
-    """Its space, with the values of earlier stages filled in."""
-    planned: int
-    trials: tuple[TrialView, ...]
-    parameters: Mapping[int, Parameters]
-    """Trial number to searched values."""
-    epochs: int
-    """Of each run."""
-    jobs: tuple[Job, ...]
-    """Those that have not ended."""
-    complete: bool
-    halted: str = ""
-    """Why the study submits nothing more; empty while it does."""
-    choice: Choice | None = None
-
-    @property
-    def states(self) -> dict[str, RunState]:
-        """Signature to state; trials that share a run count once."""
-        return {trial.state.signature: trial.state for trial in self.trials}
-
-    @property
-    def waits(self) -> bool:
-        """Whether nothing will happen until a user does something: it was halted, or all that is left is held."""
-        left = [state for state in self.states.values() if state.status != "done" and state.hold != "cancelled"]
-        busy = any(state.status == "running" for state in left) or any(not job.held for job in self.jobs)
-        return not self.complete and not busy and bool(self.halted or (left and all(state.hold for state in left)))
 
 
 class Reconciler:

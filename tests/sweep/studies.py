@@ -7,8 +7,9 @@ import pytest
 
 from difair_hpc.config import build_run
 from difair_hpc.sweep.cluster import MemoryCluster
+from difair_hpc.sweep.describe import StageView
 from difair_hpc.sweep.plan import Limits
-from difair_hpc.sweep.reconcile import Reconciler, StageView
+from difair_hpc.sweep.reconcile import Reconciler
 from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
 from tests.sweep.made import finish
 

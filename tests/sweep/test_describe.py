@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from difair_hpc.sweep.describe import description, searched
-from difair_hpc.sweep.reconcile import StageView
+from difair_hpc.sweep.describe import StageView, description, searched
 from difair_hpc.sweep.spec import Axis, StageSpec, StudySpec
 
 FILLED_IN = (
