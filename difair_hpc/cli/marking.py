@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Job
+from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import RunRow
 
 Verb = Literal["hold", "release", "cancel", "resume"]
@@ -38,6 +40,8 @@ def mark_runs(verb: Verb, words: Sequence[str], *, dry_run: bool) -> int:
         begin = "would be " if dry_run else ""
         screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} -> {begin}{_DONE[verb]}", markup=False)
     if not dry_run:
+        for study in {row.study for row in rows} & set(words):
+            mark_folder(verb, ledger(where.root, study).path)
         apply(verb, open_rows, found, where, screen)
     screen.print(f"{len(open_rows)} runs; {len(rows) - len(open_rows)} that are done are left alone")
     if verb == "release" and open_rows and not dry_run:
@@ -54,25 +58,25 @@ def apply(
     waiting = [job for job in jobs if job.state != "RUNNING"]
     for signature in signatures:
         ids = tuple(job.id for job in waiting if signature in job.runs) if verb == "cancel" else ()
-        _mark(verb, signature, ids, where)
+        mark_folder(verb, run_folder(where.root, signature).path, ids)
     if waiting:
         _tell_slurm(verb, waiting, screen)
 
 
-def _mark(verb: Verb, signature: str, jobs: tuple[str, ...], where: config.Settings) -> None:
-    path = run_folder(where.root, signature).path
-    if not path.is_dir():
+def mark_folder(verb: Verb, folder: Path, jobs: tuple[str, ...] = ()) -> None:
+    """Write what a verb means into the mark of a run or study; `jobs`: those that it takes from the queue."""
+    if not folder.is_dir():
         if verb in ("release", "resume"):
             return
-        path.mkdir(parents=True)
-    old = read_mark(path)
+        folder.mkdir(parents=True)
+    old = read_mark(folder)
     if verb in ("hold", "cancel"):
         hold: Literal["held", "cancelled"] = "held" if verb == "hold" else "cancelled"
-        write_mark(path, replace(old, hold=hold, by=f"difair {verb}", jobs=(*old.jobs, *jobs)))
+        write_mark(folder, replace(old, hold=hold, by=f"difair {verb}", jobs=(*old.jobs, *jobs)))
     else:
-        last = newest(path)
+        last = newest(folder)
         forgiven = last.number if last is not None and verb == "resume" else old.forgiven
-        write_mark(path, Mark(by=f"difair {verb}", forgiven=forgiven, jobs=old.jobs))
+        write_mark(folder, Mark(by=f"difair {verb}", forgiven=forgiven, jobs=old.jobs))
 
 
 def _tell_slurm(verb: Verb, jobs: Sequence[Job], screen: Console) -> None:

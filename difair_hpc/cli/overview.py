@@ -11,6 +11,7 @@ from difair_hpc.cli.clusters import request_of, rules_of, slurm_cluster
 from difair_hpc.errors import DifairError, InvalidValue
 from difair_hpc.files import read_json
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.marks import read_mark
 from difair_hpc.sweep.cluster import MemoryCluster
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger, studies
@@ -74,6 +75,8 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
             jobs = tuple(cluster.jobs())
         except DifairError as error:
             notes.append(f"what SLURM would say is missing: {str(error).splitlines()[0]}")
+    if (mark := read_mark(ledger(where.root, name).path)).hold:
+        notes.append(f"nothing more of it is submitted: it was {mark.hold} by {mark.by}; difair resume {name}")
     refused = read_json(ledger(where.root, name).path / "ticks.json")
     if isinstance(refused, dict):
         again = "run difair sweep --tick from cron, or difair resume"

@@ -7,11 +7,13 @@ from pathlib import Path
 from difair_hpc import config
 from difair_hpc.cli import sweep, train
 from difair_hpc.cli.clusters import Request, request_of
-from difair_hpc.cli.marking import apply
+from difair_hpc.cli.marking import apply, mark_folder
 from difair_hpc.cli.overview import overview
 from difair_hpc.cli.screen import console, run_label
 from difair_hpc.cli.selection import SELECTORS, split_words
 from difair_hpc.errors import UserError
+from difair_hpc.runs.marks import read_mark
+from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import select
 
 _AGAIN = ("failed", "given up", "cancelled", "held", "dead", "stopped")
@@ -40,6 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     apply("resume", rows, found, where, screen)
     unfinished = {row.study for row in chosen if row.state not in ("done", "diverged")}
+    for study in {row.study for row in chosen} - {train.STUDY}:
+        if read_mark(ledger(where.root, study).path).hold:
+            mark_folder("resume", ledger(where.root, study).path)
+            unfinished.add(study)
     single = [row.signature for row in rows if row.study == train.STUDY]
     codes = [repeat(where, name, attach=arguments.attach) for name in sorted(unfinished - {train.STUDY})]
     codes += [train.train_folder(where, signature) for signature in single]

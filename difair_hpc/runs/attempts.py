@@ -63,7 +63,8 @@ class AttemptView:
     @property
     def place(self) -> Place:
         """Where it ran."""
-        return Place(**self.record.get("place", {}))
+        kept = self.record.get("place", {})
+        return Place(**{key: value for key, value in kept.items() if key in Place.__dataclass_fields__})
 
     @property
     def position(self) -> tuple[int, int]:

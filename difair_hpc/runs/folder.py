@@ -115,7 +115,7 @@ class RunFolder:
                 epoch=result["epochs"],
                 accuracy=(result["evaluation"] or {}).get("closed_set_accuracy"),
                 attempts=result["attempts"],
-                seconds=result["seconds"],
+                seconds=float(result.get("seconds", 0.0)),
                 result=result,
             )
         attempts, hold = views(self.path), read_mark(self.path).hold

@@ -1,6 +1,7 @@
 """What a user has decided about a run, `mark.json` in its folder: hold it, cancel it, or forget how it failed.
 
-The engine submits no run that is held back, and a run that executes looks at its mark and leaves by itself.
+The engine submits no run that is held back, and a run that executes looks at its mark and leaves by itself. A mark in a
+study's folder keeps the engine from submitting anything of the study.
 """
 
 import json
@@ -31,11 +32,14 @@ class Mark:
 
 
 def read_mark(folder: Path) -> Mark:
-    """Return the mark of the run folder; one that was never made holds nothing back."""
+    """Return the mark in the folder of a run or study; one that was never made holds nothing back."""
     content = read_json(folder / "mark.json")
-    return Mark(**{**content, "jobs": tuple(content["jobs"])}) if isinstance(content, dict) else Mark()
+    if not isinstance(content, dict):
+        return Mark()
+    known = {key: value for key, value in content.items() if key in Mark.__dataclass_fields__}
+    return Mark(**{**known, "jobs": tuple(known.get("jobs", ()))})
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
-    """Replace the mark of the run folder."""
+    """Replace the mark in the folder of a run or study."""
     write_atomically(folder / "mark.json", json.dumps({**asdict(mark), "time": time.time()}))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from difair_hpc.errors import Failure, RunBusy
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.spec import RunSpec, flat
 from difair_hpc.sweep.cluster import Cluster
 from difair_hpc.sweep.describe import StageView, description
@@ -66,6 +67,7 @@ class Reconciler:
         self._limits = limits
         self._storage = storage
         self._counts = counts
+        self._held = ""
         self._searches: dict[str, Search] = {}
         self._sight = Sight(root, cluster)
         self._nodes = BadNodes(self.ledger.path / "nodes.json", nodes or NodeRule())
@@ -77,10 +79,12 @@ class Reconciler:
             submit: False only tells and chooses, and starts nothing new.
         """
         self.ledger.path.mkdir(parents=True, exist_ok=True)
+        mark = read_mark(self.ledger.path)
+        self._held = f"it was {mark.hold} by {mark.by}" if mark.hold else ""
         seen: list[StageView] = []
         chosen: dict[str, Sequence[Parameters]] = {}
         for stage in self.study.stages:
-            view = self._advance(stage, chosen, submit=submit)
+            view = self._advance(stage, chosen, submit=submit and not self._held)
             seen.append(view)
             if not view.complete:
                 break
@@ -106,7 +110,7 @@ class Reconciler:
         halts = [action.reason for action in actions if action.kind == "halt"]
         if submit:
             self._submit([action for action in actions if action.kind == "submit"], stage, trials, views_)
-        complete = len(trials) >= planned and all(finished(view, self._limits) for view in views_)
+        complete = not self._held and len(trials) >= planned and all(finished(v, self._limits) for v in views_)
         choice = None
         if complete and stage.search != "final":
             choice = self._chosen(stage, trials, views_)
@@ -120,7 +124,7 @@ class Reconciler:
             jobs=tuple(jobs),
             epochs=self._build(stage.base, trials[0].parameters).protocol.epochs if trials else 0,
             complete=complete,
-            halted=self._with_last_words(halts[0], views_) if halts else "",
+            halted=self._with_last_words(halts[0], views_) if halts else self._held,
             choice=choice,
         )
 

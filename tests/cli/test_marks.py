@@ -104,12 +104,15 @@ def test_held_cancelled_released_and_resumed(capsys: pytest.CaptureFixture[str],
     said(capsys, "cancel", "mini", "root=o")
     assert read_mark(new).hold == read_mark(bad).hold == "cancelled"
     assert read_mark(run_folder(here / "o", runs["six"]).path) == Mark(), "what is done is left alone"
+    assert read_mark(here / "o/studies/mini").hold == "cancelled", "nothing more of it is submitted"
+    assert "mini: nothing more of it is submitted: it was cancelled" in said(capsys, "status", "root=o")
     out = said(capsys, "resume", "mini", "root=o", "-n")
     assert "2 runs would go on" in out
     assert read_mark(bad).hold == "cancelled"
     err = refused(capsys, "resume", "mini", "root=o")  # made up: no command ever asked for it
     assert "repeat its difair sweep command" in err
     assert (read_mark(bad).hold, read_mark(bad).forgiven) == ("", 1)
+    assert read_mark(here / "o/studies/mini").hold == ""
 
 
 def test_words_that_mean_no_run_or_too_many(capsys: pytest.CaptureFixture[str], here: Path) -> None:

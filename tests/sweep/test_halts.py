@@ -14,7 +14,7 @@ from difair_hpc.sweep.cluster import MemoryCluster
 from difair_hpc.sweep.reconcile import Reconciler
 from difair_hpc.sweep.spec import Axis, StudySpec
 from tests.sweep.made import fail, finish
-from tests.sweep.studies import BASE, COARSE, STUDY, Bench, signature_of
+from tests.sweep.studies import BASE, COARSE, SEARCH, STUDY, Bench, signature_of
 
 
 def test_three_jobs_that_never_begin_halt_the_study_with_their_last_words(tmp_path: Path) -> None:
@@ -116,3 +116,20 @@ def test_a_process_that_lost_the_lease_submits_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunBusy, match="study mini was taken over by another process"):
         reconciler.tick()
     assert bench.cluster.submitted == []
+
+
+def test_a_study_that_is_held_or_cancelled_submits_and_proposes_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    study = StudySpec(name="tpe", stages=(SEARCH,))
+    bench.reconciler(study).tick()
+    place = tmp_path / "studies/tpe"
+    write_mark(place, Mark(hold="cancelled", by="difair cancel"))
+    bench.cluster.work()
+    (view,) = bench.reconciler(study).tick()
+    trials = len(view.trials)
+    (view,) = bench.reconciler(study).tick()
+    assert len(view.trials) == trials
+    assert bench.cluster.jobs() == []
+    assert (view.halted, view.complete, view.waits) == ("it was cancelled by difair cancel", False, True)
+    write_mark(place, Mark())
+    assert bench.drive(study)[0].complete
