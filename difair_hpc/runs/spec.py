@@ -1,6 +1,7 @@
 """What one run is, as plain values (no torch), and its signature: the hash of all fields that can change the result."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -122,11 +123,17 @@ def run_spec_from_file(content: Mapping[str, Any], *, where: str) -> RunSpec:
 def build(cls: type[T], values: Mapping[str, Any], *, key: str) -> T:
     """Build one frozen dataclass from plain values, checking names and types; `key` is its place in messages."""
     fields = {part.name: part for part in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     for name in values:
         if name not in fields:
             raise UnknownKey(f"{key}.{name}", fields)
     return cls(**{name: _checked(f"{key}.{name}", value, hints[name]) for name, value in values.items()})
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; asking takes longer than the rest of `build`."""
+    return typing.get_type_hints(cls)
 
 
 def plain(spec: ExecutionSpec) -> dict[str, Any]:
