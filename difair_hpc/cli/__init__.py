@@ -5,6 +5,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Sequence
+from types import ModuleType
 
 from difair_hpc import __version__
 from difair_hpc.errors import DifairError
@@ -25,6 +26,9 @@ VERBS = {
     "ui": "open MLflow's own page on the configured store",
     "sync": "bring MLflow and Optuna up to date with the run folders",
 }
+
+_FILES = {"hold": "marking", "release": "marking", "cancel": "marking"}
+"""Verbs that share a file; every other one has its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,8 +79,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _module(verb: str) -> "importlib.types.ModuleType":  # type: ignore[name-defined]
-    return importlib.import_module(f"difair_hpc.cli.{verb}")
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"difair_hpc.cli.{_FILES.get(verb, verb)}")
 
 
 def _explain(error: DifairError, *, debug: bool) -> int:

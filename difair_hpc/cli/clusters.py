@@ -47,9 +47,8 @@ def request_of(root: Path, study: str) -> Request | None:
     content = read_json(ledger(root, study).path / "request.json")
     if not isinstance(content, dict):
         return None
-    profile = {**content["profile"], "setup": tuple(content["profile"]["setup"])}
-    known = {field.name for field in dataclasses.fields(Profile)}
-    kept = build(Profile, {key: value for key, value in profile.items() if key in known}, key="cluster")
+    profile = {key: value for key, value in content["profile"].items() if key in Profile.__dataclass_fields__}
+    kept = build(Profile, {**profile, "setup": tuple(profile["setup"])}, key="cluster")
     return Request(name=content["name"], words=tuple(content["words"]), folder=content["folder"], profile=kept)
 
 

@@ -30,9 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         attempts = views(folder.path)
         ended = not attempts or not attempts[-1].alive
         printed = _print_new(where.root, attempts, shown)
-        if not arguments.follow or (ended and folder.state().status != "new" and not row.job):
-            break
-        if arguments.follow and ended and folder.state().status in ("done", "failed"):
+        if not arguments.follow or (ended and (not row.job or folder.state().status in ("done", "failed"))):
             break
         if not printed:
             time.sleep(_FOLLOW_SECONDS)
@@ -44,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 def log_part(root: Path, attempts: Sequence[AttemptView], position: int, suffix: str) -> tuple[Path, str]:
     """Return the log file of an attempt, and the part of it that is the attempt's own.
 
-    Only the error log's beginning of each attempt is on record; of the other log each attempt has the whole.
+    Where an attempt begins is on record for the error log; the other log belongs to all attempts of its job.
     """
     place = attempts[position].place
     path = root / "jobs" / f"{place.log}{suffix}"
@@ -58,17 +56,16 @@ def log_part(root: Path, attempts: Sequence[AttemptView], position: int, suffix:
 
 
 def _print_new(root: Path, attempts: Sequence[AttemptView], shown: dict[tuple[int, str], int]) -> bool:
-    """Print what is new in the logs; `shown`: characters of each attempt and log that were printed before."""
+    """Print what is new in the logs; `shown`: characters of each part of them that were printed before."""
     printed = False
     for position, attempt in enumerate(attempts):
         for suffix in (".out", ".err"):
             path, text = log_part(root, attempts, position, suffix)
-            known = shown.get((attempt.number, suffix), 0)
+            part = (attempt.number if suffix == ".err" else 0, str(path))
+            known = shown.get(part, 0)
             if len(text) > known:
-                if not known:
-                    sys.stdout.write(f"==> attempt {attempt.number}: {path}\n")
-                sys.stdout.write(text[known:])
-                shown[attempt.number, suffix] = len(text)
+                sys.stdout.write(text[known:] if known else f"==> attempt {attempt.number}: {path}\n{text}")
+                shown[part] = len(text)
                 printed = True
     sys.stdout.flush()
     return printed

@@ -1,5 +1,10 @@
-"""What hold, release, cancel and resume share: marks in run folders, and the jobs in the queue that go with them."""
+"""`difair hold`, `release` and `cancel`: marks in run folders, and the jobs in the queue that go with them.
 
+A run at work that is held or cancelled saves and leaves. The study waits for a held run; it goes on without a
+cancelled one.
+"""
+
+import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +15,7 @@ from rich.console import Console
 from difair_hpc import config
 from difair_hpc.cli.overview import StudyOverview
 from difair_hpc.cli.screen import console, run_label
-from difair_hpc.cli.selection import selected
+from difair_hpc.cli.selection import SELECTORS, selected
 from difair_hpc.errors import Failure
 from difair_hpc.runs.attempts import newest
 from difair_hpc.runs.folder import run_folder
@@ -31,8 +36,16 @@ _QUEUE: dict[Verb, tuple[str, ...]] = {
 }
 
 
-def mark_runs(verb: Verb, words: Sequence[str], *, dry_run: bool) -> int:
-    """Do what a verb says to the runs that the words mean; those that are done are left alone."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the three verbs."""
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show which runs are meant, and stop")
+    parser.add_argument("words", nargs="*", metavar="RUN", help=SELECTORS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the verb says to the runs that the words mean; those that are done are left alone."""
+    verb: Verb = arguments.verb
+    words, dry_run = arguments.words, arguments.dry_run
     where, found, rows = selected(words)
     screen = console()
     open_rows = [row for row in rows if row.state not in ("done", "diverged")]

@@ -92,9 +92,7 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
             place: dict[str, Any] = {"index": first + len(rows), "study": name, "stage": stage["name"]}
             epochs = row.epochs or _epochs(where.root, row.signature)
             rows.append(replace(row, **place, parameters=trial["parameters"], epochs=epochs))
-    share = None
-    if request is not None and request.profile.has_gpus:
-        share = 1 / request.profile.runs_per_gpu
+    share = 1 / request.profile.runs_per_gpu if request is not None and request.profile.has_gpus else None
     return StudyOverview(study=name, rows=_with_time_left(rows), jobs=jobs, notes=tuple(notes), gpu_share=share)
 
 

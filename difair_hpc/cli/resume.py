@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     everything = [row for study in found for row in study.rows]
     if not everything:
         raise UserError(f"there is nothing in {where.root} to resume; difair sweep digits starts a study.")
-    chosen = select(words, everything)
+    chosen = select(words, everything, others=config.SETTING_KEYS)
     rows = [row for row in chosen if row.state in _AGAIN]
     for row in rows:
         screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} at epoch {row.epoch}", markup=False)

@@ -27,7 +27,7 @@ def selected(words: Sequence[str]) -> tuple[config.Settings, list[StudyOverview]
     found = overview(where)
     if not selectors:
         raise UserError(f"say which runs: {SELECTORS}.")
-    return where, found, select(selectors, [row for study in found for row in study.rows])
+    return where, found, select(selectors, [row for study in found for row in study.rows], others=config.SETTING_KEYS)
 
 
 def one(words: Sequence[str]) -> tuple[config.Settings, StudyOverview, RunRow]:

@@ -54,7 +54,10 @@ def _chosen(where: config.Settings, words: Sequence[str]) -> list[StudyOverview]
     found = overview(where, names)
     if not conditions:
         return found
-    kept = {row.signature for row in select(conditions, [row for study in found for row in study.rows])}
+    kept = {
+        row.signature
+        for row in select(conditions, [row for study in found for row in study.rows], others=config.SETTING_KEYS)
+    }
     return [
         dataclasses.replace(study, rows=tuple(row for row in study.rows if row.signature in kept)) for study in found
     ]

@@ -123,7 +123,7 @@ def run_spec_from_file(content: Mapping[str, Any], *, where: str) -> RunSpec:
 def build(cls: type[T], values: Mapping[str, Any], *, key: str) -> T:
     """Build one frozen dataclass from plain values, checking names and types; `key` is its place in messages."""
     fields = {part.name: part for part in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     for name in values:
         if name not in fields:
             raise UnknownKey(f"{key}.{name}", fields)

@@ -1,6 +1,6 @@
 """Which runs a user means: by index, signature, job, or what is true of them. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,13 +44,14 @@ class RunRow:
     """What happens next."""
 
 
-def select(words: Sequence[str], rows: Sequence[RunRow]) -> list[RunRow]:
+def select(words: Sequence[str], rows: Sequence[RunRow], *, others: Collection[str] = ()) -> list[RunRow]:
     """Return the rows that the words mean, each run once.
 
     Args:
         words: `key=value` words, which all have to be true of a run (state=failed, alpha=10, stage=final), and names,
             of which one has to fit: an index, a signature's beginning, a job id with or without its task, a study.
         rows: The runs to choose from.
+        others: Further keys that a command takes, to be named where a key is unknown.
 
     Raises:
         UnknownKey: no run has such a key; the ones they have are named.
@@ -60,7 +61,7 @@ def select(words: Sequence[str], rows: Sequence[RunRow]) -> list[RunRow]:
     names = [word for word in words if "=" not in word]
     chosen = list(rows)
     for word in conditions:
-        _check_key(word.partition("=")[0], rows)
+        _check_key(word.partition("=")[0], rows, others)
         chosen = [row for row in chosen if _is_true(word, row)]
         if not chosen:
             raise UserError(f"no run has {word}: difair status lists the runs and what differs.")
@@ -85,8 +86,8 @@ def _named(name: str, rows: Sequence[RunRow]) -> list[RunRow]:
     )
 
 
-def _check_key(key: str, rows: Sequence[RunRow]) -> None:
-    known = {*_FIELDS, *(name.rpartition(".")[2] for row in rows for name in row.parameters)}
+def _check_key(key: str, rows: Sequence[RunRow], others: Collection[str]) -> None:
+    known = {*_FIELDS, *others, *(name.rpartition(".")[2] for row in rows for name in row.parameters)}
     if key.rpartition(".")[2] not in known:
         raise UnknownKey(key, known)
 

@@ -24,8 +24,6 @@ class SiteConfig:
     cluster: str
     max_array: int
     """Tasks of one array. They are numbered from 0 and below MaxArraySize; 1000 where the site does not tell it."""
-    min_job_age: int | None
-    """Seconds for which squeue still shows a job that has ended."""
     accounting: bool | None
     """Whether a data base keeps jobs and accounts for sacct and sacctmgr."""
     preempt_mode: str
@@ -129,7 +127,6 @@ def parse_config(text: str) -> SiteConfig:
         version=values.get("SLURM_VERSION", "unknown"),
         cluster=values.get("ClusterName", ""),
         max_array=SubmitLimits().max_array if most is None else max(most, 1),
-        min_job_age=_number(values.get("MinJobAge", "")),
         accounting=not storage.endswith(("none", "(null)")) if storage else None,
         preempt_mode=values.get("PreemptMode", "unknown"),
     )

@@ -26,7 +26,6 @@ def test_the_testbed_tells_its_configuration() -> None:
         version="22.05.8",
         cluster="testbed",
         max_array=101,
-        min_job_age=300,
         accounting=True,
         preempt_mode="REQUEUE",
     )
@@ -46,11 +45,11 @@ def test_accounting_is_on_off_or_unknown(line: str, accounting: bool | None) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n\n", "slurm_load_ctl_conf error\n= =\n===", "MaxArraySize = many\nMinJobAge ="]
+    "text", ["", "\n\n", "slurm_load_ctl_conf error\n= =\n===", "MaxArraySize = many\nClusterName ="]
 )
 def test_an_odd_configuration_is_an_unknown_one(text: str) -> None:
     assert parse_config(text) == SiteConfig(
-        version="unknown", cluster="", max_array=1000, min_job_age=None, accounting=None, preempt_mode="unknown"
+        version="unknown", cluster="", max_array=1000, accounting=None, preempt_mode="unknown"
     )
 
 
