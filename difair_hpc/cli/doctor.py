@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every check as soon as it is known; 1 when one of them failed."""
     values = config.parse(arguments.words)
     where = config.settings(values)
-    own = {key.removeprefix("cluster."): values.pop(key) for key in list(values) if key.startswith("cluster.")}
+    own = config.cluster_keys(values)
     for key in values:
         raise UnknownKey(key, config.SETTING_KEYS)
     profile = config.profile(where.cluster, own)

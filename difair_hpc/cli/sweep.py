@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run all stages, then the report; 130 when it was stopped before the end, 1 when runs were given up."""
     values = config.parse(arguments.words)
     where = config.settings(values)
-    profile = config.profile(where.cluster, _cluster_keys(values))
+    profile = config.profile(where.cluster, config.cluster_keys(values))
     study = config.study(arguments.name, values)
     if arguments.dry_run:
         preview(study, profile, where, console())
@@ -118,12 +118,6 @@ def _held(folder: Path, *, patience: float) -> Attempt:
             if time.monotonic() > until:
                 raise
             time.sleep(1.0)
-
-
-def _cluster_keys(values: config.Values) -> config.Values:
-    """Take the keys cluster.* out of `values`: they override the profile."""
-    own = [key for key in values if key.startswith("cluster.")]
-    return {key.removeprefix("cluster."): values.pop(key) for key in own}
 
 
 def _benchmarks(study: StudySpec) -> set[str]:

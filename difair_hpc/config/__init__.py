@@ -112,6 +112,11 @@ def execution(values: Values, where: Settings) -> ExecutionSpec:
     return build(ExecutionSpec, {"data_root": str(where.data_root), **own}, key="execution")
 
 
+def cluster_keys(values: Values) -> Values:
+    """Take the keys cluster.* out of `values` and return them without the prefix: they override the profile."""
+    return {key.removeprefix("cluster."): values.pop(key) for key in list(values) if key.startswith("cluster.")}
+
+
 def run(values: Mapping[str, Any]) -> RunSpec:
     """Build the run that the values describe: groups by their files, then every other key on top.
 
