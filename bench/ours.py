@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from bench.durations import TRIALS
+from difair_hpc.cli.drive import TICK_SECONDS
 from difair_hpc.config import build_run
 from difair_hpc.errors import ClusterUnreachable
 from difair_hpc.runs.spec import ExecutionSpec
@@ -33,16 +34,12 @@ STUDY = StudySpec(
         ),
     ),
 )
-_TICK_SECONDS = 0.5
-"""As `difair sweep` waits between two ticks of local processes; on SLURM it takes two seconds."""
 
 
 def main() -> None:
     """Tick until all trials have ended."""
     root, parallel = Path(sys.argv[1]), int(sys.argv[2])
-    profile = Profile(
-        name="bench", executor="slurm", parallel=parallel, threads=1, gres="gpu:1", minutes=5, poll_seconds=1.0
-    )
+    profile = Profile(name="bench", executor="slurm", parallel=parallel, threads=1, gres="gpu:1", minutes=5)
     execution = ExecutionSpec(device="cpu", threads=1)
     program = [sys.executable, str(Path(__file__).with_name("sleep_job.py"))]
     queue = Queue(run_command, max_age=profile.poll_seconds, cache=None)
@@ -50,7 +47,7 @@ def main() -> None:
     limits = Limits(parallel=parallel)
     reconciler = Reconciler(STUDY, root=root, build=build_run, cluster=cluster, limits=limits)
     while not _complete(reconciler):
-        time.sleep(_TICK_SECONDS)
+        time.sleep(TICK_SECONDS["slurm"])
 
 
 def _complete(reconciler: Reconciler) -> bool:

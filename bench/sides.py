@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.durations import SLOTS
+from bench.durations import SLOTS, TRIALS
 
 ROOT = Path(__file__).parents[1]
 PEER = ROOT / "bench" / "hydra_peer"
@@ -41,10 +41,11 @@ def ours(parallel: int) -> Side:
 
 def hydra(at_once: int) -> Side:
     """Return Hydra with its submitit launcher and its Optuna sweeper, which waits for all of `at_once` trials."""
+    blind = ": all proposed before any result" if at_once >= TRIALS else ""
     python = _environment()
     words = ("--multirun", "folder=FOLDER", f"hydra.sweeper.n_jobs={at_once}")
     return Side(
-        label=f"Hydra, Optuna sweeper, submitit launcher, n_jobs={at_once}",
+        label=f"Hydra, Optuna sweeper, submitit launcher, n_jobs={at_once}{blind}",
         command=(str(python), str(PEER / "app.py"), *words),
         environment={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         jobs="difair-makespan-hydra",

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from difair_hpc.sweep.describe import StageView
     from difair_hpc.sweep.reconcile import Reconciler
 
-_TICK_SECONDS = {"local": 0.5, "slurm": 2.0}
+TICK_SECONDS = {"local": 0.5, "slurm": 1.0}
+"""Between two looks at the run folders; squeue is asked less often."""
 _SHIP_SECONDS = 5.0
 _GRACE_SECONDS = 20.0
 
@@ -129,7 +130,7 @@ class Drive:
             if time.monotonic() - shipped > _SHIP_SECONDS:
                 _ship(tracker, reconciler.root, self.seen, progress.warn)
                 shipped = time.monotonic()
-            time.sleep(_TICK_SECONDS[self.profile.executor])
+            time.sleep(TICK_SECONDS[self.profile.executor])
 
 
 def complete(study: StudySpec, seen: "Sequence[StageView]") -> bool:

@@ -107,6 +107,10 @@ class Reconciler:
         for action in actions:
             if action.kind in ("tell", "give_up") or (submit and action.kind == "propose"):
                 self._carry_out(action, stage, book, axes)
+        if submit and any(action.kind == "propose" for action in actions):  # a slot is free: fill it in this tick
+            trials = self._proposed(stage, book, axes, wanted)
+            views_ = self._views(stage, book, axes, trials, jobs)
+            actions = plan(views_, to_propose=0, jobs=jobs, limits=self._limits)
         halts = [action.reason for action in actions if action.kind == "halt"]
         if submit:
             self._submit([action for action in actions if action.kind == "submit"], stage, trials, views_)

@@ -41,19 +41,19 @@ def lying_sbatch(folder: Path) -> str:
 
 
 def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
-    study.write(epochs=EPOCHS, alphas="[2, 4, 6, 10]")
+    study.write(epochs=EPOCHS, alphas="[2, 6, 10]")
     bed, root = study.bed, study.bed.folder / "loud"
 
     attached = study.start("sweep", "mini", "cluster=bed", "root=loud", path=lying_sbatch(bed.folder))
-    study.wait("four runs at work", lambda: sum(epoch >= 1 for epoch in study.epochs("loud").values()) == 4)
+    study.wait("three runs at work", lambda: sum(epoch >= 1 for epoch in study.epochs("loud").values()) == 3)
     waves = sorted((root / "studies/mini/waves").glob("????.json"))
     assert len(waves) == 1, "the wave that sbatch denied was adopted"
     assert "is being worked on by process" in study.said("sweep", "mini", "cluster=bed", "root=loud", code=2)
 
     urgent = [bed.submit("sleep 15", "--gres=gpu:1", "--partition=urgent") for _ in range(8)]  # all GPUs: preemption
-    study.wait("preempted runs saved", lambda: study.kinds("loud")["preempted"] >= 3, seconds=120)
+    study.wait("preempted runs saved", lambda: study.kinds("loud")["preempted"] >= 2, seconds=120)
     bed.ask("scancel", *urgent)
-    study.wait("all runs at work again", lambda: study.at_work("loud") == 4, seconds=120)
+    study.wait("all runs at work again", lambda: study.at_work("loud") == 3, seconds=120)
 
     bed.ask("scontrol", "requeue", next(iter(study.running())))
     study.wait("a requeued run", lambda: study.kinds("loud")["requeued"] >= 1, seconds=60)
@@ -75,10 +75,10 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     assert "Table 2" in out
     study.said("sweep", "mini", "root=quiet", "tracking_uri=none", "cluster.threads=1", seconds=1200)
     assert study.results("loud") == study.results("quiet")
-    assert len(study.results("loud")) == 5
+    assert len(study.results("loud")) == 4
     study.check_projections("loud", EPOCHS)
     kinds = study.kinds("loud")
-    assert kinds["preempted"] >= 3
+    assert kinds["preempted"] >= 2
     assert kinds["requeued"] >= 1
     assert kinds["died"] == 1, kinds
 
@@ -100,7 +100,7 @@ def kill_one_training_process(root: Path, *, not_on: str = "") -> None:
 
 
 def test_a_time_limit_shorter_than_the_run_is_no_obstacle(study: Study) -> None:
-    study.write(epochs=120, alphas="[6]", minutes=1, notice_seconds=10)
+    study.write(epochs=50, alphas="[6]", minutes=1, notice_seconds=10)
     study.said("sweep", "mini", "cluster=bed", "root=short", "tracking_uri=none", seconds=900)
     study.said("sweep", "mini", "root=quiet", "tracking_uri=none", "cluster.threads=1", seconds=600)
     assert study.results("short") == study.results("quiet")
