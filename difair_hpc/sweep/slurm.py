@@ -59,6 +59,7 @@ class SlurmCluster:
         *,
         again: Sequence[str] | None = None,
         command: Command | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "difair_hpc.runs.job"),
     ) -> None:
         """Prepare to submit.
 
@@ -69,6 +70,7 @@ class SlurmCluster:
             execution: How each run is executed.
             again: Words of `difair` with which each job, as it ends, lets the study go on; None: it does not.
             command: Runs a SLURM command and returns what it printed; for tests of what stands before SLURM.
+            program: What a job executes: the words before output root and wave.
         """
         self._root = root.absolute()
         self._study = study
@@ -77,6 +79,7 @@ class SlurmCluster:
         self._waves = self._root / "studies" / study / "waves"
         self._again = None if again is None else list(again)
         self._command = command or run_command
+        self._program = list(program)
         self._prefix = f"difair-{study}-{hashlib.sha256(str(self._root).encode()).hexdigest()[:6]}-"
         self._queue: list[QueuedJob] = []
         self._asked = 0.0
@@ -114,7 +117,7 @@ class SlurmCluster:
         from submitit.slurm.slurm import _make_sbatch_string
 
         profile = self._profile
-        words = [sys.executable, "-m", "difair_hpc.runs.job", str(self._root), str(wave)]
+        words = [*self._program, str(self._root), str(wave)]
         asked: dict[str, Any] = {
             "job_name": self._prefix + wave.stem,
             "partition": profile.partition,

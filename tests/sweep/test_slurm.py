@@ -122,6 +122,13 @@ def test_the_script_asks_for_what_the_profile_says(tmp_path: Path) -> None:
     assert "-m difair_hpc.runs.job" in lines[-2] or "-m difair_hpc.runs.job" in lines[-1]
 
 
+def test_the_script_executes_the_program_that_is_asked_for(tmp_path: Path) -> None:
+    chosen = Profile(name="test", executor="slurm")
+    cluster = SlurmCluster(tmp_path, "mini", chosen, ExecutionSpec(), program=["/bin/own program", "-x"])
+    last = cluster.script(tmp_path / "0007.json", 1).splitlines()[-1]
+    assert last.endswith(f"'/bin/own program' -x {tmp_path} {tmp_path / '0007.json'}")
+
+
 def test_lines_of_the_queue() -> None:
     assert parse_queue("a|3|RUNNING|None|v100-1\nb|N/A|PENDING|Priority|\n") == [
         QueuedJob(name="a", task=3, state="RUNNING", reason="None", node="v100-1"),
