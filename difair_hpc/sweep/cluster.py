@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from difair_hpc.runs.job import run_job
 from difair_hpc.runs.spec import ExecutionSpec, plain
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ class LocalCluster:
             self._start(signatures)
 
     def _start(self, signatures: Sequence[str]) -> None:
+        from difair_hpc.runs.job import run_job  # imports torch, which takes seconds: not for the other clusters
+
         gpu = min(set(range(max(self._gpus, 1))) - {live.gpu for live in self._live()}, default=0)
         self._executor.update_parameters(
             timeout_min=_FOREVER_MIN,
