@@ -104,6 +104,7 @@ def table(found: Sequence[Measured], command: str) -> Table:
             f"{TRIALS} trials sleep {SHORTEST:g} to {LONGEST:g} s (bounded Pareto, shape 1, seed 0), in the same order "
             f"everywhere; none imports torch. List scheduling: each starts the moment that a slot is free. The least "
             f"that any order could reach: {least:.1f} s. Gap: from the end of a trial to the next on its slot.",
+            "Both draw with Optuna's random sampler; our profile asks squeue every second (poll_seconds; default 60).",
             f"{run_command(['sinfo', '--version']).strip()} on one machine; {machine_and_date()}.",
             f"`{command}`",
         ),
