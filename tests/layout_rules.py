@@ -40,7 +40,7 @@ PURE = (
 )
 """Files, relative to the package, whose functions depend on their arguments alone."""
 
-FILE_LINES, FUNCTION_LINES, PACKAGE_LINES = 300, 60, 8000
+FILE_LINES, FUNCTION_LINES, PACKAGE_LINES = 300, 60, 8200
 """Files and functions count whole; the package counts lines of code, so that nobody saves on documentation."""
 
 _NO_CODE = {

@@ -1,4 +1,4 @@
-"""`slurm/testbed/down` knows its own jobs: a second testbed, whose folder has a longer name, is none of its business."""
+"""`slurm/testbed/down` knows its own jobs: another testbed, whose folder has a longer name, is none of its business."""
 
 import shutil
 import subprocess
