@@ -138,6 +138,10 @@ def _trials(folder: Path) -> list[dict[str, Any]]:
         mine = [trial for trial in trials if trial["number"] == number]
         if len(mine) != 1 or mine[0]["torch"] or mine[0]["ended"] - mine[0]["started"] < seconds:
             raise Failure(f"trial {number} of {folder} was not executed as it should be: {mine}")
+    if len(used := {trial["slot"] for trial in trials}) < SLOTS:
+        raise Failure(
+            f"only {len(used)} of {SLOTS} GPU slots were used: SLURM holds one for nobody; restart the testbed"
+        )
     return trials
 
 

@@ -108,6 +108,10 @@ class Cluster:
         for node in self.nodes("down", "drain"):
             self.ask("scontrol", "update", f"nodename={node}", "state=resume")
         wait_for("four idle nodes", lambda: len(self.nodes("idle")) == 4, seconds=60, seen=self.describe_nodes)
+        if re.search(r"GresUsed=\S*:[1-9]", self.ask("scontrol", "show", "node", "-d")):
+            self.control("stop", "slurmctld")  # SLURM 22.05 loses count of a GPU when a job is requeued as it starts
+            self.control("start", "slurmctld")
+            wait_for("four idle nodes", lambda: len(self.nodes("idle")) == 4, seconds=60, seen=self.describe_nodes)
 
     def nodes(self, *states: str) -> list[str]:
         listed = [line.split() for line in self.describe_nodes().splitlines()]
