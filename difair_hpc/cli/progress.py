@@ -123,7 +123,7 @@ class StudyProgress:
         counts = Counter(state.status for state in view.states.values())
         done = counts["done"]
         waiting = [job for job in view.jobs if not job.held]
-        starting = max(0, len(waiting) - counts["running"])
+        starting = max(0, len(waiting) - counts["running"]) + view.submitted
         left = max(view.planned - done - counts["running"] - starting, 0)
         position = f"stage {self._stages.index(view.stage.name) + 1} of {len(self._stages)}"
         parts = [f"{view.stage.name} ({position}): {done} done, {counts['running']} running, {left} left"]

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from difair_hpc import config
 from difair_hpc.cli.overview import StudyOverview, overview
-from difair_hpc.cli.screen import ago, console, run_label
+from difair_hpc.cli.screen import ago, console, duration, run_label
 from difair_hpc.cli.selection import split_words
 from difair_hpc.errors import UserError
 from difair_hpc.sweep.select import RunRow, select
 
-_HEADER = ("#", "run", "what differs", "state", "job", "node", "epoch", "accuracy", "occupancy", "heard", "{hours}", "")
+_HEADER = ("#", "run", "what differs", "state", "job", "node", "epoch", "accuracy", "occupancy", "heard", "{time}", "")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,18 +74,18 @@ def _print(found: Sequence[StudyOverview], where: config.Settings, screen: Conso
     every = {row.signature: row for study in found for row in study.rows}
     if every:
         counts = Counter(row.state for row in every.values())
-        spent = sum(row.seconds for row in every.values()) / 3600
-        left = sum(row.seconds_left or 0.0 for row in every.values() if row.state != "cancelled") / 3600
+        spent = sum(row.seconds for row in every.values())
+        left = sum(row.seconds_left or 0.0 for row in every.values() if row.state != "cancelled")
         words = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-        to_go = f", about {left:.1f} to go" if left else ""
-        screen.print(f"{words}; {spent:.1f} hours of work{to_go}", soft_wrap=True)
+        to_go = f", about {duration(left)} to go" if left else ""
+        screen.print(f"{words}; {duration(spent)} of work{to_go}", soft_wrap=True)
 
 
 def _print_stage(study: StudyOverview, rows: Sequence[RunRow], screen: Console) -> None:
     done = sum(row.state == "done" for row in rows)
     screen.out(f"{study.study} / {rows[0].stage}: {done} of {len(rows)} done")
-    hours = "hours+left" if study.gpu_share is None else "GPU-h+left"
-    lines = [[title.format(hours=hours) for title in _HEADER], *(_line(row, study.gpu_share or 1.0) for row in rows)]
+    time_ = "time+left" if study.gpu_share is None else "GPU time+left"
+    lines = [[title.format(time=time_) for title in _HEADER], *(_line(row, study.gpu_share or 1.0) for row in rows)]
     used = [column for column in zip(*lines, strict=True) if any(cell not in ("", "–") for cell in column[1:])]
     widths = [max(map(len, column)) for column in used]  # rich's table takes a second per 1,000 rows
     for line in zip(*used, strict=True):
@@ -94,7 +94,7 @@ def _print_stage(study: StudyOverview, rows: Sequence[RunRow], screen: Console) 
 
 def _line(row: RunRow, gpu_share: float) -> list[str]:
     total = "" if row.epochs is None else f"/{row.epochs}"
-    left = "" if not row.seconds_left else f"+{row.seconds_left / 3600 * gpu_share:.1f}"
+    left = "" if not row.seconds_left else f"+{duration(row.seconds_left * gpu_share)}"
     finished = row.state in ("done", "diverged")
     return [
         str(row.index),
@@ -107,7 +107,7 @@ def _line(row: RunRow, gpu_share: float) -> list[str]:
         _number(row.closed_set_accuracy),
         _number(row.occupancy),
         "" if finished or row.heard is None else ago(row.heard),
-        f"{row.seconds / 3600 * gpu_share:.1f}{left}" if row.seconds or left else "",
+        f"{duration(row.seconds * gpu_share)}{left}" if row.seconds or left else "",
         row.note.splitlines()[0] if row.note else "",
     ]
 

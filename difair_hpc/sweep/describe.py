@@ -29,6 +29,8 @@ class StageView:
     """Of each run."""
     jobs: tuple[Job, ...]
     """Those that have not ended."""
+    submitted: int
+    """Jobs that this tick has submitted."""
     complete: bool
     halted: str = ""
     """Why the study submits nothing more; empty while it does."""

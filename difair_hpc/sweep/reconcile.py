@@ -111,9 +111,10 @@ class Reconciler:
             trials = self._proposed(stage, book, axes, wanted)
             views_ = self._views(stage, book, axes, trials, jobs)
             actions = plan(views_, to_propose=0, jobs=jobs, limits=self._limits)
+        submitted = 0
         halts = [action.reason for action in actions if action.kind == "halt"]
         if submit:
-            self._submit([action for action in actions if action.kind == "submit"], stage, trials, views_)
+            submitted = self._submit([action for action in actions if action.kind == "submit"], stage, trials, views_)
         complete = not self._held and len(trials) >= planned and all(finished(v, self._limits) for v in views_)
         choice = None
         if complete and stage.search != "final":
@@ -126,6 +127,7 @@ class Reconciler:
             trials=tuple(views_),
             parameters={trial.number: trial.parameters for trial in trials},
             jobs=tuple(jobs),
+            submitted=submitted,
             epochs=self._build(stage.base, trials[0].parameters).protocol.epochs if trials else 0,
             complete=complete,
             halted=self._with_last_words(halts[0], views_) if halts else self._held,
@@ -170,8 +172,8 @@ class Reconciler:
 
     def _submit(
         self, actions: Sequence[Action], stage: StageSpec, trials: Sequence[Trial], seen: Sequence[TrialView]
-    ) -> None:
-        """Submit all jobs of a tick at once: one wave, one array."""
+    ) -> int:
+        """Submit all jobs of a tick at once, as one wave and one array; return how many there are."""
         by_signature = {trial.signature: trial for trial in trials}
         attempts = {view.state.signature: view.state.attempts for view in seen}
         orders = [
@@ -183,7 +185,7 @@ class Reconciler:
             for action in actions
         ]
         if not orders:
-            return
+            return 0
         if not self._counts():
             raise RunBusy(f"study {self.study.name} was taken over by another process; this one submits nothing.")
         for signature in {signature for order in orders for signature in order.runs}:
@@ -191,6 +193,7 @@ class Reconciler:
             run_folder(self.root, signature).create(spec)
             self._sight.forget(signature)
         self._cluster.submit(orders, exclude=self._nodes.now(self._sight.accidents.values()))
+        return len(orders)
 
     def _with_last_words(self, halt: str, seen: Sequence[TrialView]) -> str:
         unbegun = [view.state.signature for view in seen if view.unbegun >= self._limits.unbegun]

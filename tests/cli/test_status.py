@@ -92,11 +92,11 @@ def test_every_run_of_a_study_and_those_of_none(capsys: pytest.CaptureFixture[st
     assert lines[1].split()[:3] == ["#", "run", "what"]
     assert sum(runs["six"] in line for line in lines) == 2, "a run of two stages stands in both"
     (alpha2,) = [line for line in lines if runs["two"] in line]
-    assert alpha2.split() == ["1", runs["two"], "alpha=2", "done", "2/2", "0.9100", "0.8000", "0.0"]
+    assert alpha2.split() == ["1", runs["two"], "alpha=2", "done", "2/2", "0.9100", "0.8000", "2s"]
     (alone,) = [line for line in lines if single.signature in line]
     assert "train / single: 0 of 1 done" in lines
     assert "seed=9" in alone
-    assert lines[-1].startswith("3 done, 2 new, 1 failed; 0.0 hours of work")
+    assert lines[-1].startswith("3 done, 2 new, 1 failed; ")
     (bad,) = [line for line in lines if runs["bad"] in line]
     assert bad.endswith("ValueError: [red]made up[/red]")
     assert files(here) == before
@@ -166,7 +166,7 @@ def test_a_thousand_finished_runs_are_all_listed(capsys: pytest.CaptureFixture[s
     signatures = thousand(here / "o")
     out = said(capsys, "status", "root=o")
     assert all(signature in out for signature in signatures)
-    assert out.endswith("1000 done; 0.4 hours of work\n")
+    assert out.endswith("1000 done; 25m00s of work\n")
 
 
 def thousand(root: Path) -> list[str]:

@@ -38,6 +38,7 @@ def view(stage: StageSpec, *axes: Axis) -> StageView:
         parameters={},
         epochs=0,
         jobs=(),
+        submitted=0,
         complete=False,
     )
 
