@@ -116,6 +116,7 @@ class RunFolder:
                 accuracy=(result["evaluation"] or {}).get("closed_set_accuracy"),
                 attempts=result["attempts"],
                 seconds=float(result.get("seconds", 0.0)),
+                **result.get("place", {}),
                 result=result,
             )
         attempts, hold = views(self.path), read_mark(self.path).hold

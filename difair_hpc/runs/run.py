@@ -238,6 +238,7 @@ class _Session:
             "evaluation": None if diverged else {**(self.state.evaluation or {}), "held_out": self.task.data.held_out},
             "epochs": self.state.epoch,
             "attempts": len(attempts),
+            "place": {"job": attempts[-1].place.job, "node": attempts[-1].place.node},
             "seconds": round(sum(attempt.seconds for attempt in attempts[:-1]) + self._seconds(), 3),
             "finished": time.time(),
             "data_fingerprint": self.task.data.fingerprint,

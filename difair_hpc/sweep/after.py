@@ -49,9 +49,12 @@ def _tick(study: Path, content: dict[str, object]) -> None:
         check=False,
     )
     sys.stderr.write(done.stderr)
-    if done.returncode not in (0, 1):
-        words = {"node": os.environ.get("SLURMD_NODENAME", ""), "message": done.stderr.strip()[-500:]}
+    complaint = next((line for line in done.stderr.splitlines() if line.startswith("difair: ")), "")
+    if complaint:
+        words = {"node": os.environ.get("SLURMD_NODENAME", ""), "message": complaint.removeprefix("difair: ")}
         write_atomically(study / REFUSED, json.dumps(words))
+    else:
+        (study / REFUSED).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

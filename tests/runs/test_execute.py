@@ -120,8 +120,10 @@ def test_a_job_passes_over_what_is_held_and_stops_where_its_time_is_up(
     assert end is not None
     assert (end["signal"], end["epoch"]) == (TIME, 1)
     assert view(first.path, 1).place.job == "7_0"
+    assert first.state().job == "7_0"
     assert run_job(str(tmp_path), names, plain(execution())) == ""
     assert [place.state().status for place in (held, first, second)] == ["new", "done", "done"]
+    assert first.state().job == "7_0", "where it was finished stays known"
 
 
 def test_a_job_that_slurm_started_again_takes_its_run_over_at_once(tmp_path: Path) -> None:

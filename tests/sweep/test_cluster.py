@@ -1,4 +1,4 @@
-"""One behaviour of everything that executes runs, in memory and as real processes."""
+"""One behaviour of everything that executes runs: in memory, as real processes, and as jobs of a real SLURM."""
 
 import os
 import signal
@@ -14,7 +14,12 @@ from difair_hpc.config import build_run
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.cluster import Cluster, LocalCluster, MemoryCluster
+from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Order
+from difair_hpc.sweep.profile import Profile
+from difair_hpc.sweep.queue import Queue
+from difair_hpc.sweep.site import SubmitLimits
+from difair_hpc.sweep.slurm import SlurmCluster
 from tests.sweep.made import finish
 
 TINY = {"benchmark": "digits", "protocol": "short", "protocol.epochs": 1, "protocol.warmup_epochs": 0}
@@ -46,16 +51,38 @@ class Bench:
             self.cluster.work()
         until(lambda: not self.cluster.jobs())
 
+    def stop(self) -> None:
+        """End the jobs; those of SLURM go on without the command that submitted them, and only SLURM ends them."""
+        if isinstance(self.cluster, SlurmCluster) and (jobs := self.cluster.jobs()):
+            run_command(["scancel", *(job.id for job in jobs)])
+        self.cluster.stop()
 
-@pytest.fixture(params=["memory", pytest.param("local", marks=pytest.mark.slow)])
+
+SITE = Profile(name="bed", executor="slurm", gres="gpu:1", mem_gb=4, threads=1, device="cpu", minutes=10)
+
+
+def on_slurm(root: Path) -> SlurmCluster:
+    queue = Queue(run_command, max_age=1.0, cache=None)
+    return SlurmCluster(root, "mini", SITE, EXECUTION, queue=queue, limits=SubmitLimits)
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("local", marks=pytest.mark.slow),
+        pytest.param("slurm", marks=[pytest.mark.slow, pytest.mark.slurm]),
+    ]
+)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    if request.param == "memory":
-        yield Bench(MemoryCluster(lambda signature: finish(tmp_path, signature)), tmp_path)
-        return
-    cluster = LocalCluster(tmp_path, EXECUTION)
-    yield Bench(cluster, tmp_path)
-    cluster.stop()
-    until(lambda: not cluster.jobs())
+    made: dict[str, Callable[[], Cluster]] = {
+        "memory": lambda: MemoryCluster(lambda signature: finish(tmp_path, signature)),
+        "local": lambda: LocalCluster(tmp_path, EXECUTION),
+        "slurm": lambda: on_slurm(tmp_path),
+    }
+    bench = Bench(made[request.param](), tmp_path)
+    yield bench
+    bench.stop()
+    until(lambda: not bench.cluster.jobs())
 
 
 class TestCluster:
@@ -90,12 +117,13 @@ class TestCluster:
         signature = created(bench.root, **{"protocol.epochs": 500})
         folder = run_folder(bench.root, signature)
         bench.cluster.submit([Order(runs=(signature,))])
-        if isinstance(bench.cluster, LocalCluster):
+        real = not isinstance(bench.cluster, MemoryCluster)
+        if real:
             until(lambda: folder.state().step)
-        bench.cluster.stop()
+        bench.stop()
         until(lambda: not bench.cluster.jobs())
         assert folder.state().status in ("new", "stopped")
-        if isinstance(bench.cluster, LocalCluster):
+        if real:
             assert folder.state().status == "stopped"
             assert list(folder.path.glob("checkpoint-*")), "it saved before it left"
 

@@ -1,0 +1,85 @@
+"""The last step of a job: another turn where its time was up, else a tick, and a word where that is not possible."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from difair_hpc.runs.place import AGAIN
+from difair_hpc.sweep.lease import Wishes, lease
+
+SAY = """#!/bin/bash
+echo "$0 $*" >>{log}
+exit {code}
+"""
+
+
+class Node:
+    """A compute node with a scontrol of the test's, and one wave of one job."""
+
+    def __init__(self, folder: Path, *, scontrol: int, again: list[str]) -> None:
+        self.folder = folder
+        self.study = folder / "study"
+        self.study.mkdir()
+        self.log = folder / "said"
+        (folder / "bin").mkdir()
+        program = folder / "bin" / "scontrol"
+        program.write_text(SAY.replace("{log}", str(self.log)).replace("{code}", str(scontrol)))
+        program.chmod(0o755)
+        self.wave = folder / "0001.json"
+        self.wave.write_text(json.dumps({"again": again, "folder": str(folder)}))
+
+    def end(self, code: int) -> str:
+        """Let a job end with an exit code; return what its last step complained of."""
+        place = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SLURMD_NODENAME": "n1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "difair_hpc.sweep.after", str(self.study), str(self.wave), str(code)],
+            env={**os.environ, **place, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stderr
+
+    @property
+    def refusal(self) -> Path:
+        return self.study / "ticks.json"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_a_job_whose_time_is_up_asks_for_another_turn_and_ticks_nothing(here: Path) -> None:
+    node = Node(here, scontrol=0, again=["no-such-verb"])
+    assert node.end(AGAIN) == ""
+    assert node.log.read_text().endswith("scontrol requeue 7_3\n")
+    assert not Wishes(node.study).stands()
+
+
+def test_where_requeueing_is_not_allowed_a_tick_has_to_submit_what_is_left(here: Path) -> None:
+    node = Node(here, scontrol=1, again=["--version"])
+    assert "not requeued" in node.end(AGAIN)
+    assert Wishes(node.study).stands()
+
+
+def test_a_tick_that_a_node_cannot_make_is_on_record_until_one_succeeds(here: Path) -> None:
+    node = Node(here, scontrol=0, again=["sweep", "no-such-sweep", "--tick"])
+    node.end(0)
+    assert "sweep=no-such-sweep is not possible" in json.loads(node.refusal.read_text())["message"]
+    assert json.loads(node.refusal.read_text())["node"] == "n1"
+    node.wave.write_text(json.dumps({"again": ["--version"], "folder": str(here)}))
+    node.end(0)
+    assert not node.refusal.exists()
+
+
+def test_where_somebody_drives_the_study_a_wish_is_enough(here: Path) -> None:
+    node = Node(here, scontrol=0, again=["sweep", "no-such-sweep", "--tick"])
+    with lease(node.study):
+        node.end(0)
+    assert Wishes(node.study).stands()
+    assert not node.refusal.exists()
