@@ -69,7 +69,8 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
     cluster: SlurmCluster | None = None
     jobs: tuple[Job, ...] = ()
     limits = Limits(parallel=1) if request is None else rules_of(request.profile)
-    if request is not None and request.profile.executor == "slurm":
+    over = all(stage["complete"] for stage in stages)
+    if request is not None and request.profile.executor == "slurm" and not over:
         cluster = slurm_cluster(name, request.profile, where, record=False)
         try:
             jobs = tuple(cluster.jobs())

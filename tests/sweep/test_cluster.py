@@ -18,7 +18,7 @@ from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Order
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.queue import Queue
-from difair_hpc.sweep.site import SubmitLimits
+from difair_hpc.sweep.site import SubmitLimits, submit_limits
 from difair_hpc.sweep.slurm import SlurmCluster
 from tests.sweep.made import finish
 
@@ -171,3 +171,17 @@ def with_its_children(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+@pytest.mark.slurm
+@pytest.mark.slow
+def test_more_jobs_than_an_array_may_have_go_into_two(tmp_path: Path) -> None:
+    limits = submit_limits(run_command, account=None, qos=None)
+    assert limits.max_array < 150, "the testbed's is 101"
+    queue = Queue(run_command, max_age=0.0, cache=None)
+    cluster = SlurmCluster(tmp_path, "mini", SITE, EXECUTION, queue=queue, limits=lambda: limits, program=["true"])
+    cluster.submit([Order(runs=(f"{number:012x}",)) for number in range(limits.max_array + 2)])
+    jobs = cluster.jobs()
+    run_command(["scancel", *{job.id.partition("_")[0] for job in jobs}])
+    assert len({job.id.partition("_")[0] for job in jobs}) == 2
+    until(lambda: not cluster.jobs())
