@@ -123,6 +123,8 @@ class Drive:
                 self.seen = reconciler.tick()
                 progress.show(self.seen)
             except (ClusterUnreachable, StorageUnreachable) as error:
+                if isinstance(error, StorageUnreachable) and not self.seen:
+                    raise  # it never could be used: a mistake, more likely than bad luck
                 progress.warn(f"{error} Jobs that run go on; {'the next tick tries' if once else 'trying'} again.")
             ended = complete(self.study, self.seen) or (bool(self.seen) and self.seen[-1].waits)
             if self.flag or once or ended:
