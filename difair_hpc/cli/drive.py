@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.cli.clusters import connect, limits_of, node_rule
 from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import ClusterUnreachable, Failure, StorageUnreachable
+from difair_hpc.errors import ClusterUnreachable, Failure, LimitReached, StorageUnreachable
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.stop import StopFlag
@@ -50,6 +50,8 @@ class Drive:
         self.seen: Sequence[StageView] = []
         self.flag = StopFlag()
         """Set by whoever wants this command to leave."""
+        self.unanswered = False
+        """Whether the last tick came to nothing, because SLURM or Optuna's database did not answer."""
         self._again = again
         self._code = code
 
@@ -119,12 +121,14 @@ class Drive:
         while True:
             if not once:
                 wishes.take()
+            self.unanswered = False
             try:
                 self.seen = reconciler.tick()
                 progress.show(self.seen)
             except (ClusterUnreachable, StorageUnreachable) as error:
                 if isinstance(error, StorageUnreachable) and not self.seen:
                     raise  # it never could be used: a mistake, more likely than bad luck
+                self.unanswered = not isinstance(error, LimitReached)
                 progress.warn(f"{error} Jobs that run go on; {'the next tick tries' if once else 'trying'} again.")
             ended = complete(self.study, self.seen) or (bool(self.seen) and self.seen[-1].waits)
             if self.flag or once or ended:

@@ -102,7 +102,10 @@ def _tick(drive: Drive, folder: Path, *, waits: bool) -> int:
     if not ticked:
         console().print("another process drives the study at this moment; it looks again before it leaves")
         return 0
-    if drive.seen and not complete(drive.study, drive.seen) and not drive.seen[-1].waits:
+    if drive.unanswered:
+        console().print("nothing was submitted: repeat the command when SLURM answers")
+        return 1
+    if not drive.seen or not (complete(drive.study, drive.seen) or drive.seen[-1].waits):
         console().print("jobs carry the study on: the last one writes the report; difair status shows where it stands")
         return 0
     return drive.verdict()

@@ -63,11 +63,14 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     bed.control("start", "slurmctld")
     study.wait("runs at work", lambda: study.at_work("loud") >= 2, seconds=180)
 
+    kill_one_training_process(root)
+    study.wait("the killed one is known", lambda: study.kinds("loud")["died"] == 1, seconds=90)
+    study.wait("runs at work", lambda: study.at_work("loud") >= 1, seconds=90)
+
     attached.kill()
     attached.communicate()
     node = next(iter(study.running().values()))
     bed.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    kill_one_training_process(root, not_on=node)
     time.sleep(5)
     bed.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # it may have come back by itself
 
@@ -83,16 +86,13 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     assert kinds["died"] == 1, kinds
 
 
-def kill_one_training_process(root: Path, *, not_on: str = "") -> None:
+def kill_one_training_process(root: Path) -> None:
     """End the process of a live attempt without a word; on the testbed all nodes are this machine."""
     for path in sorted(root.glob("runs/*/attempts/????.json"), reverse=True):
         if path.with_suffix(".end.json").exists():
             continue
-        record = json.loads(path.read_text())
-        if record["place"]["node"] == not_on:
-            continue
         try:
-            os.kill(record["pid"], signal.SIGKILL)
+            os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)
         except ProcessLookupError:
             continue
         return

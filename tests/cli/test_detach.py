@@ -1,0 +1,64 @@
+"""`difair sweep --detach` where SLURM does not answer, or takes no more: what it says, and its exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from difair_hpc.cli import main
+
+SWEEP = """
+stages: {final: {search: final, base: {protocol: short, protocol.epochs: 2},
+  benchmarks: [digits], methods: [cac], splits: [0]}}
+"""
+SAY = "#!/bin/sh\n{body}\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder with a sweep, on a site whose commands the test writes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "one.yaml").write_text(SWEEP)
+    (tmp_path / "bin").mkdir()
+    for name in ("squeue", "sbatch", "scontrol", "sacctmgr"):
+        say(tmp_path, name, "exit 0")
+    return tmp_path
+
+
+def say(folder: Path, name: str, body: str) -> None:
+    program = folder / "bin" / name
+    program.write_text(SAY.replace("{body}", body))
+    program.chmod(0o755)
+
+
+WORDS = ("sweep", "one", "cluster=v100", "tracking_uri=none", "--detach")
+
+
+def test_a_first_wave_is_said_to_carry_the_study_on(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    say(site, "sbatch", "echo 4711")
+    assert main(list(WORDS)) == 0
+    out = capsys.readouterr().out
+    assert "0 running, 0 left, 1 starting" in out
+    assert "jobs carry the study on" in out
+
+
+def test_where_slurm_does_not_answer_nothing_carries_it_on(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    say(site, "squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    assert main(list(WORDS)) == 1
+    out = capsys.readouterr().out
+    assert "Unable to contact slurm controller" in out
+    assert "nothing was submitted: repeat the command when SLURM answers" in out
+
+
+def test_a_limit_is_no_failure(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    say(site, "sbatch", "echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2; exit 1")
+    assert main(list(WORDS)) == 0
+    assert "AssocMaxSubmitJobLimit" in capsys.readouterr().out
+
+
+def test_what_slurm_refuses_is_one_message(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    say(site, "sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1")
+    assert main(list(WORDS)) == 1
+    assert "difair: sbatch failed: sbatch: error: invalid partition specified: x" in capsys.readouterr().err
