@@ -17,7 +17,7 @@ from difair_hpc.files import usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.code import freeze
 from difair_hpc.runs.stop import stop_on_signal
-from difair_hpc.sweep.lease import Wishes, lease, tick_in_turn
+from difair_hpc.sweep.lease import Wishes, is_attended, lease, tick_in_turn
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.spec import StudySpec
@@ -116,9 +116,9 @@ def _held(folder: Path, *, patience: float) -> Attempt:
     until = time.monotonic() + patience
     while True:
         try:
-            return lease(folder)
+            return lease(folder, attended=True)
         except RunBusy:
-            if time.monotonic() > until:
+            if is_attended(folder) or time.monotonic() > until:
                 raise
             time.sleep(1.0)
 

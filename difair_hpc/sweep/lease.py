@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from difair_hpc.errors import RunBusy
-from difair_hpc.runs.attempts import Attempt
+from difair_hpc.runs.attempts import Attempt, newest
 
 _KEPT = 5
 """Newest claims that stay on record; cron makes one a minute."""
@@ -38,18 +38,24 @@ class Wishes:
         return self._path.exists()
 
 
-def lease(study: Path) -> Attempt:
-    """Claim a study; hold it as a context manager, so that it beats.
+def lease(study: Path, *, attended: bool = False) -> Attempt:
+    """Claim a study; hold it as a context manager, so that it beats. `attended`: for as long as the study takes.
 
     Raises:
         RunBusy: a live process drives it.
     """
-    claim = Attempt(study, {}, what="study")
+    claim = Attempt(study, {"attended": attended}, what="study")
     for path in (study / "attempts").iterdir():
         number = path.name.partition(".")[0]
         if number.isdigit() and int(number) <= claim.number - _KEPT:
             path.unlink(missing_ok=True)
     return claim
+
+
+def is_attended(study: Path) -> bool:
+    """Whether the newest claim was made for as long as the study takes, so that there is no use in waiting."""
+    last = newest(study)
+    return last is not None and bool(last.record.get("attended"))
 
 
 def tick_in_turn(study: Path, tick: Callable[[Attempt], None]) -> bool:

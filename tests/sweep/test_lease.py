@@ -7,7 +7,7 @@ import pytest
 
 from difair_hpc.errors import RunBusy
 from difair_hpc.runs.attempts import Attempt
-from difair_hpc.sweep.lease import Wishes, lease, tick_in_turn
+from difair_hpc.sweep.lease import Wishes, is_attended, lease, tick_in_turn
 
 
 def test_a_second_holder_is_refused(tmp_path: Path) -> None:
@@ -17,6 +17,15 @@ def test_a_second_holder_is_refused(tmp_path: Path) -> None:
         held.end("finished")
     with lease(tmp_path) as again:
         assert again.number == 2
+
+
+def test_a_claim_says_whether_there_is_use_in_waiting(tmp_path: Path) -> None:
+    assert not is_attended(tmp_path)
+    with lease(tmp_path, attended=True) as held:
+        assert is_attended(tmp_path)
+        held.end("finished")
+    tick_in_turn(tmp_path, lambda _: None)
+    assert not is_attended(tmp_path)
 
 
 def test_a_tick_takes_place_once_where_nobody_else_wishes(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     study.wait("three runs at work", lambda: sum(epoch >= 1 for epoch in study.epochs("loud").values()) == 3)
     waves = sorted((root / "studies/mini/waves").glob("????.json"))
     assert len(waves) == 1, "the wave that sbatch denied was adopted"
-    assert "is being worked on by process" in study.said("sweep", "mini", "cluster=bed", "root=loud", code=2)
+    second = study.said("sweep", "mini", "cluster=bed", "root=loud", code=2, seconds=40)
+    assert "is being worked on by process" in second
 
     urgent = [bed.submit("sleep 15", "--gres=gpu:1", "--partition=urgent") for _ in range(8)]  # all GPUs: preemption
     study.wait("preempted runs saved", lambda: study.kinds("loud")["preempted"] >= 2, seconds=120)
