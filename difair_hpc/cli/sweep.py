@@ -94,7 +94,7 @@ def _attend(drive: Drive, folder: Path) -> int:
 def _tick(drive: Drive, folder: Path, *, waits: bool) -> int:
     """Look at the study once."""
     with stop_on_signal() as drive.flag:
-        until = time.monotonic() + (_PATIENCE_SECONDS if waits else 0.0)
+        until = time.monotonic() + (_PATIENCE_SECONDS if waits and not is_attended(folder) else 0.0)
         while not (ticked := tick_in_turn(folder, drive.tick)) and not drive.flag and time.monotonic() < until:
             time.sleep(1.0)
     if drive.flag:
