@@ -23,7 +23,6 @@ from difair_hpc.sweep.jobs import JobEnd
 
 SQUEUE = ("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%K|%T|%N|%r|%j")
 _SACCT = ("sacct", "-n", "-X", "-P", "-o", "JobID,State,NodeList")
-_LONGEST_BACK_OFF = 300.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +101,7 @@ class Queue:
             text = self._command(SQUEUE)
         except ClusterUnreachable as error:
             self._failures += 1
-            pause = min(5.0 * 2 ** (self._failures - 1), _LONGEST_BACK_OFF)
+            pause = 5.0 * 2 ** min(self._failures - 1, 10)  # an outage may last for days
             self._quiet_until, self._error = time.monotonic() + min(pause, max(self._max_age, 1.0)), str(error)
             raise
         self._failures = 0

@@ -73,6 +73,18 @@ def test_after_an_error_nobody_asks_again_at_once(tmp_path: Path, monkeypatch: p
     assert squeue.calls == 2
 
 
+def test_an_outage_may_last_for_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    squeue, clock = Squeue(), [0.0]
+    squeue.down = True
+    queue = Queue(squeue, max_age=60, cache=None)
+    monkeypatch.setattr("difair_hpc.sweep.queue.time.monotonic", lambda: clock[0])
+    for _ in range(1100):
+        clock[0] += 61
+        with pytest.raises(ClusterUnreachable, match="Unable to contact"):
+            queue.look()
+    assert squeue.calls == 1100
+
+
 def test_each_cluster_has_its_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     conf = tmp_path / "slurm.conf"
