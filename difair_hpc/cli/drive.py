@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.cli.clusters import connect, limits_of, node_rule
 from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import ClusterUnreachable, Failure, LimitReached, StorageUnreachable
+from difair_hpc.errors import ClusterUnreachable, Failure, StorageUnreachable
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.stop import StopFlag
@@ -125,10 +125,12 @@ class Drive:
             try:
                 self.seen = reconciler.tick()
                 progress.show(self.seen)
+                if reconciler.pressure:
+                    progress.warn(f"{reconciler.pressure} A later tick submits what is left.")
             except (ClusterUnreachable, StorageUnreachable) as error:
                 if isinstance(error, StorageUnreachable) and not self.seen:
                     raise  # it never could be used: a mistake, more likely than bad luck
-                self.unanswered = not isinstance(error, LimitReached)
+                self.unanswered = True
                 progress.warn(f"{error} Jobs that run go on; {'the next tick tries' if once else 'trying'} again.")
             ended = complete(self.study, self.seen) or (bool(self.seen) and self.seen[-1].waits)
             if self.flag or once or ended:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from difair_hpc.errors import Failure, RunBusy
+from difair_hpc.errors import Failure, LimitReached, RunBusy
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.spec import RunSpec, flat
@@ -68,6 +68,8 @@ class Reconciler:
         self._storage = storage
         self._counts = counts
         self._held = ""
+        self.pressure = ""
+        """What the site said in the last tick of a limit on jobs; what is left is submitted by a later one."""
         self._searches: dict[str, Search] = {}
         self._sight = Sight(root, cluster)
         self._nodes = BadNodes(self.ledger.path / "nodes.json", nodes or NodeRule())
@@ -81,6 +83,7 @@ class Reconciler:
         self.ledger.path.mkdir(parents=True, exist_ok=True)
         mark = read_mark(self.ledger.path)
         self._held = f"it was {mark.hold} by {mark.by}" if mark.hold else ""
+        self.pressure = ""
         seen: list[StageView] = []
         chosen: dict[str, Sequence[Parameters]] = {}
         for stage in self.study.stages:
@@ -192,7 +195,11 @@ class Reconciler:
             spec = self._build(stage.base, by_signature[signature].parameters)
             run_folder(self.root, signature).create(spec)
             self._sight.forget(signature)
-        self._cluster.submit(orders, exclude=self._nodes.now(self._sight.accidents.values()))
+        try:
+            self._cluster.submit(orders, exclude=self._nodes.now(self._sight.accidents.values()))
+        except LimitReached as error:
+            self.pressure = str(error)
+            return 0
         return len(orders)
 
     def _with_last_words(self, halt: str, seen: Sequence[TrialView]) -> str:

@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
 
 from difair_hpc.config import build_run
-from difair_hpc.errors import RunBusy
+from difair_hpc.errors import LimitReached, RunBusy
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
 from difair_hpc.sweep.cluster import MemoryCluster
+from difair_hpc.sweep.jobs import Order
 from difair_hpc.sweep.reconcile import Reconciler
 from difair_hpc.sweep.spec import Axis, StudySpec
 from tests.sweep.made import fail, finish
@@ -133,3 +135,17 @@ def test_a_study_that_is_held_or_cancelled_submits_and_proposes_nothing(tmp_path
     assert (view.halted, view.complete, view.waits) == ("it was cancelled by difair cancel", False, True)
     write_mark(place, Mark())
     assert bench.drive(study)[0].complete
+
+
+def test_a_limit_on_jobs_does_not_hide_where_the_study_stands(tmp_path: Path) -> None:
+    class Full(MemoryCluster):
+        def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:
+            raise LimitReached("the site lets you have 2 jobs, and you have them.")
+
+    bench = Bench(tmp_path)
+    bench.cluster = Full(lambda _: None)
+    reconciler = bench.reconciler(StudySpec(name="mini", stages=(COARSE,)))
+    (view,) = reconciler.tick()
+    assert (len(view.trials), view.submitted, view.waits) == (3, 0, False)
+    assert reconciler.pressure == "the site lets you have 2 jobs, and you have them."
+    assert (tmp_path / "studies/mini/study.json").exists(), "difair status reads it"
