@@ -1,25 +1,42 @@
-"""Writing files so that half a file cannot exist: unique temporary name, fsync, then one atomic step."""
+"""Writing files so that half a file cannot exist (unique temporary name, fsync, one atomic step), and reading them.
+
+What is read may be anything: torn by a crash, edited, of another version, a folder. A reader says what it needs, its
+`Form`, and gets that or nothing.
+"""
 
 import errno
 import json
 import os
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from difair_hpc.errors import DifairError, DiskFull, Failure, RootUnusable
 
+Form = Any
+"""What plain data has to be: a type (`float`: a number), a pattern of a text, None, a tuple of possible forms, a list
+with the form of each element, or a dict with the form of each key; a key that ends in ? may be absent."""
+_LARGEST = 1e15
+"""No time, count or size on record is larger; beyond it arithmetic on a damaged number would overflow."""
 
-def write_atomically(path: Path, content: bytes | str) -> Path:
-    """Replace `path` by `content` (text as UTF-8) in one step and return it; a reader sees the old file or the new.
+
+def write_atomically(path: Path, *parts: bytes | memoryview | str, check: Callable[[], object] = lambda: None) -> Path:
+    """Replace `path` by `parts` (text as UTF-8) in one step and return it; a reader sees the old file or the new.
+
+    Args:
+        path: The file.
+        parts: Its content, one after the other.
+        check: Called when the new content is on the disk, right before it counts; if it raises, the old file stays.
 
     Raises:
         DiskFull: no space is left; the old file is untouched.
         RootUnusable: the folder cannot be written.
     """
-    with _explained(path), _complete_copy(path, content) as copy:
+    with _explained(path), _complete_copy(path, *parts) as copy:
+        check()
         copy.replace(path)
     return path
 
@@ -57,12 +74,66 @@ def append_line(path: Path, line: str) -> None:
         os.fsync(file.fileno())
 
 
-def read_json(path: Path) -> Any | None:
-    """Return what the JSON file holds, or None where there is no whole JSON file (absent, or torn by a crash)."""
+def read_json(path: Path, form: Form = object) -> Any | None:
+    """Return what the JSON file holds, or None where there is no whole JSON file of that form.
+
+    Raises:
+        Failure: it cannot be read at the moment.
+    """
+    return parse_json(read_text(path), form)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, with a sign for each byte that is none; nothing where there is no file.
+
+    Raises:
+        Failure: it cannot be read at the moment.
+    """
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return path.read_text("utf-8", errors="replace")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
+            return ""
+        raise Failure(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def parse_json(text: str, form: Form = object) -> Any | None:
+    """Return what the text says, or None where it is no JSON of that form."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return None
+    return value if fits(value, form) else None
+
+
+def fits(value: object, form: Form) -> bool:
+    """Whether plain data has a form."""
+    if isinstance(form, tuple):
+        return any(fits(value, one) for one in form)
+    if isinstance(form, list):
+        return isinstance(value, list) and all(fits(element, form[0]) for element in value)
+    if isinstance(form, dict):
+        return isinstance(value, dict) and all(_has(value, key, part) for key, part in form.items())
+    if isinstance(form, re.Pattern):
+        return isinstance(value, str) and form.fullmatch(value) is not None
+    if form in (int, float):
+        number = isinstance(value, int if form is int else int | float) and not isinstance(value, bool)
+        return number and -_LARGEST < value < _LARGEST  # type: ignore[operator]
+    return value is form if form is None else isinstance(value, form)
+
+
+def _has(value: dict[str, Any], key: str, form: Form) -> bool:
+    name = key.removesuffix("?")
+    return fits(value[name], form) if name in value else name != key
+
+
+def keep_private(root: Path) -> None:
+    """Let what this process makes be as private as the output root: a new one is nobody else's (0700).
+
+    Whoever shares a root says so by its mode, such as `chmod 2770`: what is made below it follows.
+    """
+    mode = root.stat().st_mode if root.is_dir() else 0o700
+    os.umask(~mode & 0o077)
 
 
 def usable_folder(path: Path, *, key: str) -> Path:
@@ -88,11 +159,11 @@ def usable_folder(path: Path, *, key: str) -> Path:
 
 
 @contextmanager
-def _complete_copy(path: Path, content: bytes | str) -> Iterator[Path]:
+def _complete_copy(path: Path, *parts: bytes | memoryview | str) -> Iterator[Path]:
     copy = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with copy.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.writelines(part.encode() if isinstance(part, str) else part for part in parts)
             file.flush()
             os.fsync(file.fileno())
         yield copy

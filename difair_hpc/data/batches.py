@@ -8,8 +8,9 @@ import json
 
 import torch
 
-from difair_hpc.data.augment import crop_and_flip
+from difair_hpc.data.augment import augmented, crop_and_flip
 from difair_hpc.data.sets import OpenSetData
+from difair_hpc.data.spec import Augmentation
 
 
 def derived_seed(*parts: int | str) -> int:
@@ -37,7 +38,7 @@ def normalise(images_BCHW: torch.Tensor, mean_C: torch.Tensor, std_C: torch.Tens
     """Return (image / 255 - mean) / std per channel, float32 (A.2).
 
     Args:
-        images_BCHW: uint8 images.
+        images_BCHW: Pixels from 0 to 255, uint8 or float.
         mean_C: Channel means on the scale 0 to 1, on the device of the images.
         std_C: Channel standard deviations on the same scale and device.
     """
@@ -45,13 +46,20 @@ def normalise(images_BCHW: torch.Tensor, mean_C: torch.Tensor, std_C: torch.Tens
 
 
 def training_batch(
-    data: OpenSetData, indices_B: torch.Tensor, *, flip: bool, crop_padding: int, generator: torch.Generator
+    data: OpenSetData,
+    indices_B: torch.Tensor,
+    *,
+    augmentation: Augmentation,
+    flip: bool,
+    crop_padding: int,
+    generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return one augmented and normalised batch of `data.train` on the device of the data.
 
     Args:
         data: The split that is trained on.
         indices_B: Positions in `data.train`, int64, on any device.
+        augmentation: What is done to the pixels before crop and flip.
         flip: Mirror with probability 1/2.
         crop_padding: Zero padding before the random crop in pixels.
         generator: On the CPU, made for this batch: see `generator`.
@@ -60,5 +68,6 @@ def training_batch(
         Images (B, C, H, W) as float32 and their labels (B) as int64.
     """
     rows_B = indices_B.to(data.train.labels_B.device)
-    images_BCHW = crop_and_flip(data.train.images_BCHW[rows_B], padding=crop_padding, flip=flip, generator=generator)
+    images_BCHW = augmented(data.train.images_BCHW.index_select(0, rows_B), augmentation, generator=generator)
+    images_BCHW = crop_and_flip(images_BCHW, padding=crop_padding, flip=flip, generator=generator)
     return normalise(images_BCHW, data.mean_C, data.std_C), data.train.labels_B[rows_B]

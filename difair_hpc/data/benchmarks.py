@@ -53,6 +53,8 @@ def load(spec: BenchmarkSpec, data_root: Path) -> OpenSetData:
         train, (known, unknown) = home.read("train", split.known), _tested(home, away, split)
         used = [(home, "train"), (home, "test"), (away, "test")]
     train, known = relabelled(train, split.known), relabelled(known, split.known)
+    if spec.train_per_class is not None:
+        train = _first_of_each(train, spec.train_per_class)
     _refuse_gaps(spec, split, home, [train, known, unknown])
     mean_C, std_C = pixels.channel_statistics(train.images_BCHW)
     sets = [_resized(images, spec.image_size) for images in (train, known, unknown)]
@@ -68,6 +70,21 @@ def load(spec: BenchmarkSpec, data_root: Path) -> OpenSetData:
         fingerprint=pixels.fingerprint(*sets),
         warnings=_warnings(used),
     )
+
+
+def load_served(spec: BenchmarkSpec, data_root: Path) -> tuple[ImageSet, dict[int, str]]:
+    """Read the unknown images of all tasks that a training on `spec` serves (`splits.sharing`), and name their classes.
+
+    Raises:
+        DataMissing, DataDamaged: As of `load`.
+    """
+    known = spec.cifar_plus_known
+    tasks = splits.sharing(spec.name, spec.split, cifar_plus_known=known)
+    unknown = [splits.class_split(*task, cifar_plus_known=known).unknown for task in tasks]
+    classes = tuple(sorted({label for labels in unknown for label in labels}))
+    away = _sources(spec, data_root)[1]
+    names = {label: away.class_names[label] for label in classes}
+    return _resized(away.read("test", classes), spec.image_size), names
 
 
 def _sources(spec: BenchmarkSpec, data_root: Path) -> tuple[Source, Source]:

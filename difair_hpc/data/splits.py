@@ -161,6 +161,29 @@ def class_split(
     return ClassSplit(known=known, unknown=tuple(label for label in range(classes) if label not in known))
 
 
+Task = tuple[str, int]
+"""Name of a benchmark and one of its splits."""
+
+
+def sharing(
+    benchmark: str, split: int, *, cifar_plus_known: Literal["vehicles", "vaze"] = "vehicles"
+) -> tuple[Task, ...]:
+    """Return the tasks that one training serves, the given one among them: same images, same set of known classes.
+
+    CIFAR10 and SVHN have the same known classes in splits 0 and 1; CIFAR+10 and CIFAR+50 differ in the unknown only,
+    and with the paper's vehicles all ten of their splits share one training.
+    """
+    family = ("cifar+10", "cifar+50") if benchmark.startswith("cifar+") else (benchmark,)
+    splits = range(1 if benchmark.endswith("-all") else len(_MNIST))
+    known = {
+        (name, number): frozenset(class_split(name, number, cifar_plus_known=cifar_plus_known).known)
+        for name in family
+        for number in splits
+    }
+    _refuse_unknown(benchmark, split)
+    return tuple(task for task, classes in known.items() if classes == known[benchmark, split])
+
+
 def _refuse_unknown(benchmark: str, split: int) -> None:
     if benchmark not in BENCHMARKS:
         raise InvalidValue("benchmark", benchmark, f"one of {', '.join(BENCHMARKS)}")

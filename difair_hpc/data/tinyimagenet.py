@@ -108,7 +108,8 @@ def _listing(folder: Path, part: str, wnids: Sequence[str]) -> list[tuple[Path, 
     if part == "train":
         folders = [(folder / "train" / wnid / "images", wnid) for wnid in wnids]
         return [(path, wnid) for place, wnid in folders for path in sorted(place.glob("*.JPEG"))]
-    there = {path.name for path in (folder / "val" / "images").iterdir()}
+    place = folder / "val" / "images"
+    there = {path.name for path in place.iterdir()} if place.is_dir() else set()
     annotations = folder / "val" / "val_annotations.txt"
     rows = [line.split("\t") for line in _lines(annotations)]
     if any(len(row) < 2 for row in rows):
@@ -120,7 +121,7 @@ def _listing(folder: Path, part: str, wnids: Sequence[str]) -> list[tuple[Path, 
 def _lines(path: Path) -> list[str]:
     try:
         return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise DataDamaged(f"{path} is no text file ({error}). Replace it by the published one.") from error
 
 
@@ -147,7 +148,10 @@ def _fingerprint(folder: Path, files: list[Path]) -> str:
     """Return a hash over name, size and time of change of each file: a changed file is decoded again."""
     digest = hashlib.sha256()
     for path in files:
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise DataDamaged(f"{path} cannot be read ({error}). Replace the file.") from error
         digest.update(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 

@@ -4,6 +4,9 @@ import torch
 
 from difair_hpc.data.batches import batch_slices, derived_seed, epoch_order, generator, normalise, training_batch
 from difair_hpc.data.sets import ImageSet, OpenSetData
+from difair_hpc.data.spec import Augmentation
+
+PLAIN = Augmentation()
 
 
 def four_images() -> OpenSetData:
@@ -65,7 +68,9 @@ def test_normalise_by_hand() -> None:
 def test_a_training_batch_takes_the_images_asked_for_with_their_labels() -> None:
     data = four_images()
     indices = torch.tensor([3, 0])
-    images, labels = training_batch(data, indices, flip=False, crop_padding=0, generator=generator(0))
+    images, labels = training_batch(
+        data, indices, augmentation=PLAIN, flip=False, crop_padding=0, generator=generator(0)
+    )
     assert labels.tolist() == [1, 0]
     # (30/255 - .5) / .25 = -1.529412 and (0 - .5) / .25 = -2
     assert torch.allclose(images[:, 0, 0, 0], torch.tensor([-1.5294118, -2.0]))
@@ -74,15 +79,30 @@ def test_a_training_batch_takes_the_images_asked_for_with_their_labels() -> None
 
 def test_padding_is_black_before_it_is_normalised() -> None:
     data = four_images()
-    images, _ = training_batch(data, torch.full((64,), 3), flip=True, crop_padding=1, generator=generator(0))
+    images, _ = training_batch(
+        data, torch.full((64,), 3), augmentation=PLAIN, flip=True, crop_padding=1, generator=generator(0)
+    )
     found = {round(value, 4) for value in images.flatten().tolist()}
     assert found == {-1.5294, -2.0}
+
+
+def test_a_batch_is_augmented_before_it_is_cropped() -> None:
+    """The black that the crop brings in is black still; the grey of the image is not."""
+    data, indices = four_images(), torch.full((64,), 3)
+    strong = Augmentation(name="contrast_brightness")
+    images, _ = training_batch(data, indices, augmentation=strong, flip=False, crop_padding=1, generator=generator(0))
+    pixels = torch.round((images * 0.25 + 0.5) * 255).reshape(64, 4)
+    assert int((pixels == 0).sum()) > 40
+    assert len({value for value in pixels.flatten().tolist() if value}) > 20
+    assert all(len(set(pixel[pixel > 0].tolist())) <= 1 for pixel in pixels), "one shift for the whole image"
 
 
 def test_a_training_batch_is_the_same_again_whatever_was_drawn_before() -> None:
     data = four_images()
     batches = [
-        training_batch(data, torch.arange(4), flip=True, crop_padding=1, generator=generator(0, epoch, step))[0]
+        training_batch(
+            data, torch.arange(4), augmentation=PLAIN, flip=True, crop_padding=1, generator=generator(0, epoch, step)
+        )[0]
         for epoch, step in [(0, 0), (0, 1), (0, 0)]
     ]
     assert torch.equal(batches[0], batches[2])

@@ -156,3 +156,15 @@ def test_tinyimagenet_numbers_classes_by_folder_or_by_wnids_txt(tmp_path: Path) 
         zip(by_folder.unknown.labels_B.tolist(), by_folder.unknown.images_BCHW[:, 1, 5, 5].tolist(), strict=True)
     )
     assert all(abs(label - value) <= 1 for label, value in unknown.items())
+
+
+def test_a_trial_may_train_on_the_first_images_of_each_class() -> None:
+    whole = load(BenchmarkSpec(name="digits", split=2, image_size=8), NOWHERE)
+    few = load(BenchmarkSpec(name="digits", split=2, image_size=8, train_per_class=3), NOWHERE)
+    assert torch.bincount(few.train.labels_B).tolist() == [3] * 6
+    first = torch.cat([torch.nonzero(whole.train.labels_B == label)[:3, 0] for label in range(6)]).sort().values
+    assert torch.equal(few.train.images_BCHW, whole.train.images_BCHW[first])
+    assert torch.equal(few.known.images_BCHW, whole.known.images_BCHW)
+    assert not torch.equal(few.mean_C, whole.mean_C), "statistics are those of the images that are trained on"
+    with pytest.raises(InvalidValue, match="benchmark.train_per_class=0"):
+        BenchmarkSpec(train_per_class=0)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from difair_hpc.data.splits import BENCHMARKS, CIFAR10_NAMES, CIFAR100_NAMES, class_split
+from difair_hpc.data.splits import BENCHMARKS, CIFAR10_NAMES, CIFAR100_NAMES, class_split, sharing
 from difair_hpc.errors import InvalidValue
 
 OPEN_SET = ("digits", "mnist", "svhn", "cifar10", "cifar+10", "cifar+50", "tinyimagenet")
@@ -99,3 +99,26 @@ def test_an_unknown_benchmark_lists_the_valid_ones() -> None:
         class_split("cifar11", 0)
     assert str(caught.value).startswith("benchmark=cifar11 is not possible: allowed is one of digits, mnist")
     assert all(name in str(caught.value) for name in BENCHMARKS)
+
+
+@pytest.mark.parametrize(
+    ("task", "served"),
+    [
+        (("cifar10", 1), [("cifar10", 0), ("cifar10", 1)]),
+        (("svhn", 0), [("svhn", 0), ("svhn", 1)]),
+        (("cifar10", 2), [("cifar10", 2)]),
+        (("mnist", 4), [("mnist", 4)]),
+        (("cifar10-all", 0), [("cifar10-all", 0)]),
+        (("cifar+50", 3), [(name, split) for name in ("cifar+10", "cifar+50") for split in range(5)]),
+    ],
+    ids=str,
+)
+def test_one_training_serves_every_task_with_the_same_known_classes(
+    task: tuple[str, int], served: list[tuple[str, int]]
+) -> None:
+    assert list(sharing(*task)) == served
+
+
+def test_with_the_known_classes_of_vazes_file_splits_1_and_2_share_a_training() -> None:
+    assert sharing("cifar+10", 0, cifar_plus_known="vaze") == (("cifar+10", 0), ("cifar+50", 0))
+    assert len(sharing("cifar+50", 2, cifar_plus_known="vaze")) == 4
