@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from difair_hpc.osr.methods import Assessment
+from difair_hpc.osr.method import Assessment
 
 Floats = NDArray[np.float64]
 

@@ -21,6 +21,20 @@ def msp(logits_BK: Tensor) -> Tensor:
     return _one_minus_softmax(logits_BK).amin(dim=1)
 
 
+def energy(logits_BK: Tensor) -> Tensor:
+    """Minus the log of the summed exponentials of the logits, (B,) float64 (Liu et al. 2020, temperature 1)."""
+    return -logits_BK.double().logsumexp(dim=1)
+
+
+def gen(logits_BK: Tensor) -> Tensor:
+    """Generalised entropy, sum over classes of p^0.1 (1 - p)^0.1, (B,) float64 (Liu et al. 2023).
+
+    The authors' exponent; they sum the 100 most likely classes, here there are fewer.
+    """
+    shares_BK = logits_BK.double().softmax(dim=1)
+    return (shares_BK * _one_minus_softmax(logits_BK)).pow(0.1).sum(dim=1)
+
+
 def mos(values_BD: Tensor) -> Tensor:
     """Minus the maximum output, over single logits or features, (B,) float64 (section 4, MOS).
 
@@ -34,12 +48,18 @@ def distance(distances_BK: Tensor) -> Tensor:
     return distances_BK.double().amin(dim=1)
 
 
-def cac_gamma(distances_BK: Tensor) -> Tensor:
+def cac_gamma(distances_BK: Tensor, *, over_all: bool = False) -> Tensor:
     """Rejection score of every class, d * (1 - softmin(d)), (B, K) float64 (section 2.2; Miller et al. 2021).
 
     The softmin is over the classes of one image. The class with the least gamma is predicted.
+
+    Args:
+        distances_BK: Distances to the class centres.
+        over_all: Take one softmin over all images and classes, as DIFAIR's public code does: gamma is nearly d then.
     """
     exact_BK = distances_BK.double()
+    if over_all and len(exact_BK):
+        return exact_BK * _one_minus_softmax(-exact_BK.reshape(1, -1)).reshape(exact_BK.shape)
     return exact_BK * _one_minus_softmax(-exact_BK)
 
 

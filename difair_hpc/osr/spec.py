@@ -22,6 +22,13 @@ class CrossEntropySpec:
     """Softmax cross-entropy on logits: the paper's baseline (section 4)."""
 
     name: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over the other classes; the paper none, Vaze et al. 0.9 on Tiny ImageNet."""
+
+    def __post_init__(self) -> None:
+        """Refuse a share that leaves nothing for the true class."""
+        if not 0 <= self.label_smoothing < 1:
+            raise InvalidValue("method.label_smoothing", self.label_smoothing, "a number from 0 to below 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +40,9 @@ class CacSpec:
     """Length of each anchor alpha * e_c in logit space; 10 in the paper (A.2)."""
     anchor_weight: float = 0.1
     """Weight (lambda) of the anchor term beside the tuplet term; 0.1 in the authors' repository."""
+    variant: Literal["published", "difair_code"] = "published"
+    """As CAC was published, or as in DIFAIR's public code: its tuplet sums over all classes, the true one included, and
+    its softmin runs over all images and classes at once, which makes the score the distance to the nearest centre."""
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning."""
@@ -81,14 +91,83 @@ class DifairStdSpec(DifairSpec):
     """Rate inside the exponential in Eq. 3 (positive; the minus sign is in the formula)."""
 
 
-MethodSpec = CrossEntropySpec | CacSpec | DifairSpec | DifairStdSpec
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArplSpec:
+    """Adversarial Reciprocal Points Learning (Chen et al. 2021): a class is what lies far from its reciprocal point."""
+
+    name: Literal["arpl", "arpl_cs"] = "arpl"
+    margin_weight: float = 0.1
+    """Weight of the open-space term max(0, distance to the own point - radius + 1); 0.1 in the authors' code."""
+
+    def __post_init__(self) -> None:
+        """Refuse a weight that would reward open space."""
+        if self.margin_weight < 0:
+            raise InvalidValue("method.margin_weight", self.margin_weight, "a number of at least 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArplCsSpec(ArplSpec):
+    """ARPL with confusing samples (Chen et al. 2021): generated images that should resemble no class more than another.
+
+    The defaults are those of the authors' code for every data set.
+    """
+
+    name: Literal["arpl_cs"] = "arpl_cs"
+    beta: float = 0.1
+    """Weight of the generated images' term, in the loss of the classifier as in that of the generator."""
+    noise: int = 100
+    """Normal random numbers that an image is generated from."""
+    gan_learning_rate: float = 2e-4
+    """Of generator and discriminator: Adam with betas 0.5 and 0.999, the same in all epochs."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that have no meaning."""
+        ArplSpec.__post_init__(self)
+        if self.beta < 0:
+            raise InvalidValue("method.beta", self.beta, "a number of at least 0")
+        if self.noise < 1:
+            raise InvalidValue("method.noise", self.noise, "a whole number of at least 1")
+        _positive("method.gan_learning_rate", self.gan_learning_rate)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DchsSpec:
+    """Deep compact hyperspheres (Cevikalp et al. 2023) without the outside images of the published results."""
+
+    name: Literal["dchs"] = "dchs"
+    margin: float = 48.0
+    """Squared distance by which the own centre must be nearer than any other; the authors' later code."""
+    centre_learning_rate: float = 0.5
+    """Peak learning rate of the centres, which have neither momentum nor decay; the authors' later code."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that have no meaning."""
+        _positive("method.margin", self.margin)
+        _positive("method.centre_learning_rate", self.centre_learning_rate)
+
+
+MethodSpec = CrossEntropySpec | CacSpec | DifairSpec | DifairStdSpec | ArplSpec | ArplCsSpec | DchsSpec
 
 METHOD_SPECS: dict[str, type[MethodSpec]] = {
     "cross_entropy": CrossEntropySpec,
     "cac": CacSpec,
     "difair": DifairSpec,
     "difair_std": DifairStdSpec,
+    "arpl": ArplSpec,
+    "arpl_cs": ArplCsSpec,
+    "dchs": DchsSpec,
 }
+
+OWN_SCORES: dict[str, tuple[str, ...]] = {
+    "cross_entropy": ("msp", "mos", "celr"),
+    "cac": ("cac", "mos"),
+    "difair": ("distance", "mos"),
+    "difair_std": ("distance", "mos"),
+    "arpl": ("arpl",),
+    "arpl_cs": ("arpl",),
+    "dchs": ("dchs",),
+}
+"""Scores that belong to a method, its own first; further ones come with osr/evaluation.py."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from difair_hpc.osr.methods import Assessment
+from difair_hpc.osr.method import Assessment
 from difair_hpc.osr.metrics import aupr, auroc, evaluate, fpr95, oscr
 
 

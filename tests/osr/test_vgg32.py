@@ -6,7 +6,7 @@ from torch import nn
 
 from difair_hpc.osr.losses import last_conv_spread
 from difair_hpc.osr.spec import NetworkSpec
-from difair_hpc.osr.vgg32 import VGG32, ConvUnit, NetworkOutput
+from difair_hpc.osr.vgg32 import VGG32, ConvUnit, NetworkOutput, PointSpec
 
 PLAIN = NetworkSpec(dropout_rate=0.0)
 
@@ -69,24 +69,21 @@ def test_logits_are_a_linear_map_of_the_features() -> None:
 def test_features_are_means_over_positions() -> None:
     network = _network().eval()
     maps = network.encoder(_images())
-    weight = network.last_conv_weight
-    assert weight is not None
+    weight = network.head["weight"]
     by_hand = nn.functional.conv2d(maps, weight, padding=1).flatten(2).sum(dim=2) / 4  # 16 px end as 2x2 positions
     torch.testing.assert_close(network(_images()).features_BD, by_hand)
     torch.testing.assert_close(_network(features=None).eval()(_images()).features_BD, maps.flatten(2).sum(dim=2) / 4)
 
 
-def test_last_conv_weight_is_that_of_the_feature_head_only() -> None:
-    weight = _network().last_conv_weight
-    assert weight is not None
+def test_the_head_says_what_it_learns() -> None:
+    weight = _network().head["weight"]
     assert weight.shape == (30, 128, 3, 3)
-    assert _network(features=None).last_conv_weight is None
+    assert {name: tensor.shape for name, tensor in _network(features=None).head.items()} == {"weight": (6, 128)}
 
 
 def test_rows_of_the_last_conv_are_the_features() -> None:
     network = _network().eval()
-    weight = network.last_conv_weight
-    assert weight is not None
+    weight = network.head["weight"]
     with torch.no_grad():
         weight[5:10] = 0
         features = network(_images()).features_BD
@@ -116,8 +113,7 @@ def test_initial_weights_have_their_distributions() -> None:
         assert unit.conv.weight.abs().max().item() > 0.15  # normal, not uniform
         assert (unit.norm.weight == 1).all()
         assert (unit.norm.bias == 0).all()
-    weight = network.last_conv_weight
-    assert weight is not None
+    weight = network.head["weight"]
     limit = (6 / (9 * 128 + 9 * 30)) ** 0.5  # Glorot: sqrt(6 / (fan in + fan out)) = 0.065
     assert weight.abs().max().item() == pytest.approx(limit, rel=1e-3)
     # What Figure 3b starts from: a uniform weight has std limit / sqrt(3) = 0.0375, 5 of them 0.032 by the population.
@@ -215,3 +211,43 @@ def test_the_head_stays_in_float32_under_autocast(features: int | None) -> None:
     assert output.features_BD.dtype == torch.float32
     assert output.logits_BK is None or output.logits_BK.dtype == torch.float32
     torch.testing.assert_close(output.features_BD, network(_images()).features_BD, atol=0.05, rtol=0.05)
+
+
+def _with_auxiliary_norm(*, auxiliary_norm: bool = True) -> VGG32:
+    return VGG32(
+        channels=1,
+        classes=6,
+        features_per_class=None,
+        points=PointSpec(scale=0.1, radius=True),
+        auxiliary_norm=auxiliary_norm,
+        spec=PLAIN,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+@pytest.mark.parametrize("generated", [True, False])
+def test_each_set_of_norms_sees_its_own_images_only(*, generated: bool) -> None:
+    network = _with_auxiliary_norm()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    output = network(_images(channels=1), generated=generated)
+    output.features_BD.sum().backward()
+    moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    own = "generated_norm" if generated else "norm"
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    assert {name.split(".", 2)[2] for name in moved} == {f"{own}.{name}" for name in statistics}
+    trained = {name.split(".")[2] for name, tensor in network.named_parameters() if tensor.grad is not None}
+    assert trained == {"conv", own}
+
+
+def test_auxiliary_norms_are_2048_more_parameters_and_no_other_weights() -> None:
+    plain, double = (_with_auxiliary_norm(auxiliary_norm=wanted) for wanted in (False, True))
+    assert _parameters(double) - _parameters(plain) == 2048
+    mine, other = plain.state_dict(), double.state_dict()
+    assert all(torch.equal(mine[name], other[name]) for name in mine)
+    images = _images(channels=1)
+    assert torch.equal(plain.eval()(images).features_BD, double.eval()(images).features_BD)
+
+
+def test_generated_images_need_the_auxiliary_norms() -> None:
+    with pytest.raises(AssertionError, match="auxiliary"):
+        _with_auxiliary_norm(auxiliary_norm=False)(_images(channels=1), generated=True)
