@@ -3,18 +3,22 @@
 A file is the bytes of `torch.save`, then a magic word and the SHA-256 of those bytes. Its name carries the attempt and
 the position, `checkpoint-<attempt>-<epoch>-<step>.pt`: the newest is that of the highest attempt, so that a process
 that was given up and comes back writes nothing that counts. Read with `weights_only=True`: no code runs.
+
+A training saves without stopping: it copies its state between two steps (`copied`), and a `Writer` does the rest.
 """
 
 import hashlib
 import io
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from difair_hpc.files import write_atomically
 
@@ -37,8 +41,81 @@ class Loaded:
     """One sentence for each newer file that was damaged."""
 
 
-def save(folder: Path, payload: Mapping[str, Any], *, attempt: int, epoch: int, step: int) -> Path:
-    """Write one checkpoint, then delete all but the two newest, and what a killed attempt left half written.
+class Writer:
+    """A thread that finishes saves in the order in which they are begun; it ends with the block, and nothing is left.
+
+    One save at a time: the next waits, so that what is on the disk does not depend on how fast the disk is.
+    """
+
+    def __init__(self) -> None:
+        """Have nothing to do; the thread comes with the first save."""
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._save: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        """Begin the block."""
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Wait for the save under way; if it fails, that is how the block ends, or a note on how it ended."""
+        self._pool.shutdown()
+        failure = None if self._save is None else self._save.exception()
+        if failure is None or failure is error:
+            return
+        if error is None:
+            raise failure
+        error.add_note(f"The last checkpoint failed as well: {type(failure).__name__}: {failure}")
+
+    def begin(self, save: Callable[[], None]) -> None:
+        """Have `save` called in the thread, once the one before is done; raise what that failed with."""
+        self.wait()
+        self._save = self._pool.submit(save)
+
+    def wait(self) -> None:
+        """Wait until the save under way is done, and raise what it failed with."""
+        if self._save is not None:
+            self._save.result()
+
+    def check(self) -> None:
+        """Raise what a save has failed with, without waiting for one that is under way."""
+        if self._save is not None and self._save.done():
+            self._save.result()
+
+
+def copied(payload: Mapping[str, Any], device: torch.device) -> Callable[[], dict[str, Any]]:
+    """Copy the tensors in nested dicts and lists to the CPU, as they are now; later steps do not change the copy.
+
+    Args:
+        payload: Tensors and plain values.
+        device: Where the tensors are. Of CUDA nobody waits here: the copies to pinned memory have their place between
+            two steps of its stream.
+
+    Returns:
+        What gives the copy, once it is complete; to be called in any thread.
+    """
+    copy: dict[str, Any] = _copied(dict(payload))
+    if device.type != "cuda":
+        return lambda: copy
+    ready = torch.Event(device)
+    ready.record(torch.cuda.current_stream(device))
+
+    def complete() -> dict[str, Any]:
+        ready.synchronize()
+        return copy
+
+    return complete
+
+
+def save(
+    folder: Path,
+    payload: Mapping[str, Any],
+    *,
+    attempt: int,
+    epoch: int,
+    step: int,
+    check: Callable[[], object] = lambda: None,
+) -> Path:
+    """Write one checkpoint, then delete those before the two newest sound ones, and what was left half written.
 
     Args:
         folder: The run folder.
@@ -46,18 +123,38 @@ def save(folder: Path, payload: Mapping[str, Any], *, attempt: int, epoch: int, 
         attempt: Number of the attempt that writes.
         epoch: Finished epochs.
         step: Finished steps of the current epoch.
+        check: Called right before the file counts; if it raises, there is no new file.
 
     Raises:
         DiskFull: no space is left; the older checkpoints are untouched.
     """
     buffer = io.BytesIO()
     torch.save(dict(payload), buffer)
-    body = buffer.getvalue()
+    body = buffer.getbuffer()
     path = folder / f"checkpoint-{attempt:04d}-{epoch:06d}-{step:06d}.pt"
-    write_atomically(path, body + _MAGIC + hashlib.sha256(body).digest())
-    for old in [*newest_first(folder)[KEPT:], *folder.glob(".checkpoint-*.tmp")]:
-        old.unlink(missing_ok=True)
+    write_atomically(path, body, _MAGIC, hashlib.sha256(body).digest(), check=check)
+    keep(folder, KEPT, sound=path)
     return path
+
+
+def keep(folder: Path, count: int, *, sound: Path | None = None) -> None:
+    """Delete the checkpoints before the newest `count` whose digests hold, and what a killed attempt left half written.
+
+    A damaged one does not count: it would be no help to whoever finds the next one damaged as well.
+
+    Args:
+        folder: The run folder.
+        count: How many sound ones stay.
+        sound: One that need not be looked at.
+    """
+    found = 0
+    for path in newest_first(folder):
+        if found == count:
+            path.unlink(missing_ok=True)
+        elif path == sound or _is_sound(path):
+            found += 1
+    for half in folder.glob(".checkpoint-*.tmp"):
+        half.unlink(missing_ok=True)
 
 
 def load_newest(folder: Path) -> Loaded | None:
@@ -79,12 +176,32 @@ def newest_first(folder: Path) -> list[Path]:
     return [path for _, path in sorted(named, key=lambda item: [int(part) for part in item[0].groups()], reverse=True)]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: _copied(part) for key, part in value.items()}
+    return [_copied(part) for part in value] if isinstance(value, list) else value
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        _body(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _body(path: Path) -> bytes:
     content = path.read_bytes()
     body, footer = content[:-_FOOTER], content[-_FOOTER:]
     if footer != _MAGIC + hashlib.sha256(body).digest():
         raise ValueError(f"its {len(content)} bytes do not match its digest")
-    payload = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    return body
+
+
+def _read(path: Path) -> dict[str, Any]:
+    payload = torch.load(io.BytesIO(_body(path)), map_location="cpu", weights_only=True)
     if not isinstance(payload, dict):
         raise ValueError("it holds no mapping")
     return payload

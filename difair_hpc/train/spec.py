@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from difair_hpc.data.spec import Augmentation, AugmentName
 from difair_hpc.errors import InvalidValue
 
 
@@ -24,6 +25,8 @@ class ProtocolSpec:
     """Change the rate between epochs (Vaze, the paper) or with every batch (needed where epochs are few)."""
     schedule_floor: Literal["linear", "squared"] = "linear"
     """Lowest learning rate: 1e-3 of the peak (Vaze), or 1e-3 of its square (the paper's later code)."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum (the paper), or Adam (Vaze et al. on Tiny ImageNet, without weight decay)."""
     momentum: float = 0.9
     """Of SGD, without Nesterov."""
     weight_decay: float = 1e-4
@@ -34,6 +37,15 @@ class ProtocolSpec:
     """Mirror images horizontally with probability 1/2; off where images are digits."""
     crop_padding: int = 4
     """Zero padding in pixels on each side before the random crop back to full size."""
+    augment: AugmentName = "none"
+    """Before crop and flip: the paper takes contrast_brightness for MNIST and randaugment (TensorFlow) elsewhere;
+    randaugment_vaze is the form of Vaze et al."""
+    augment_operations: int = 1
+    """RandAugment's N."""
+    augment_magnitude: float = 0.0
+    """RandAugment's M: its strength is M/10 of TensorFlow's ranges, or M/30 of Vaze's with randaugment_vaze."""
+    augment_exclude: tuple[str, ...] = ()
+    """RandAugment operations that are left out, such as [Rotate, TranslateX, TranslateY] for house numbers."""
     evaluate_every: int | None = None
     """Epochs between evaluations while training; None: a tenth of all epochs. The last epoch is always evaluated."""
 
@@ -53,6 +65,22 @@ class ProtocolSpec:
             raise InvalidValue("protocol.warmup_epochs", self.warmup_epochs, f"null or fewer than epochs={self.epochs}")
         if self.evaluate_every is not None and self.evaluate_every < 1:
             raise InvalidValue("protocol.evaluate_every", self.evaluate_every, "null or a whole number of at least 1")
+        _ = self.augmentation  # which refuses what it cannot do
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The four augment fields in one value."""
+        return Augmentation(
+            name=self.augment,
+            operations=self.augment_operations,
+            magnitude=self.augment_magnitude,
+            exclude=self.augment_exclude,
+        )
+
+    @property
+    def evaluation_epochs(self) -> int:
+        """Epochs between evaluations, resolved."""
+        return self.evaluate_every or max(1, self.epochs // 10)
 
     @property
     def warmup(self) -> float:

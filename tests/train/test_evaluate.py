@@ -8,10 +8,11 @@ from torch import Tensor
 
 from difair_hpc.data.batches import normalise
 from difair_hpc.data.sets import ImageSet
-from difair_hpc.osr.methods import Cac, Centres, CrossEntropy
+from difair_hpc.osr.method import Centres, Head
+from difair_hpc.osr.methods import Cac, CrossEntropy
 from difair_hpc.osr.spec import CacSpec, CrossEntropySpec, DifairSpec, NetworkSpec
-from difair_hpc.osr.vgg32 import NetworkOutput
-from difair_hpc.train.evaluate import evaluate, outputs
+from difair_hpc.osr.vgg32 import VGG32, NetworkOutput
+from difair_hpc.train.evaluate import batch_size, evaluate, outputs
 from difair_hpc.train.trainer import new_state
 from tests.train.tiny import task, tiny_data, trained
 
@@ -19,7 +20,7 @@ from tests.train.tiny import task, tiny_data, trained
 def test_outputs_are_those_of_the_images_as_they_are_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     data = tiny_data()
     network = trained(task(CrossEntropySpec()))[0].network
-    monkeypatch.setattr("difair_hpc.train.evaluate.BATCH", 7)
+    monkeypatch.setattr("difair_hpc.train.evaluate.batch_size", lambda *_: 7)
     found = outputs(network, data.known, data)
     network.eval()
     with torch.no_grad():
@@ -27,6 +28,40 @@ def test_outputs_are_those_of_the_images_as_they_are_in_their_order(monkeypatch:
     torch.testing.assert_close(found.features_BD, expected.features_BD)
     torch.testing.assert_close(found.logits_BK, expected.logits_BK)
     assert not found.features_BD.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("size", "device", "images"),
+    # 768 bytes per pixel of 2 GiB or 256 MiB: 2,730 and 341 images of 32 x 32 pixels, 682 and 85 of 64 x 64.
+    [(32, "cuda", 2048), (64, "cuda", 512), (32, "cpu", 256), (64, "cpu", 64), (8, "cpu", 4096), (1000, "cpu", 1)],
+)
+def test_as_many_images_pass_at_once_as_the_stated_memory_takes(size: int, device: str, images: int) -> None:
+    assert batch_size(size, torch.device(device)) == images
+
+
+class Narrow(VGG32):
+    """Has memory for some images at a time, in evaluation."""
+
+    room = 5
+
+    def forward(self, images_BCHW: Tensor, *, generated: bool = False) -> NetworkOutput:
+        if len(images_BCHW) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        return super().forward(images_BCHW, generated=generated)
+
+
+def test_fewer_images_pass_at_once_where_memory_does_not_suffice() -> None:
+    data = tiny_data()
+    network = new_state(task(CrossEntropySpec()), NetworkSpec()).network
+    expected = outputs(network, data.known, data)
+    network.__class__ = Narrow
+    found = outputs(network, data.known, data)
+    torch.testing.assert_close(found.features_BD, expected.features_BD)
+    torch.testing.assert_close(found.logits_BK, expected.logits_BK)
+    network.room = 0  # type: ignore[assignment]
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        outputs(network, data.known, data)
+    assert network.training
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -45,9 +80,9 @@ class SeenCrossEntropy(CrossEntropy):
     given: NetworkOutput
     labels_B: Tensor
 
-    def centres(self, train_output: NetworkOutput, labels_B: Tensor) -> Centres:
+    def centres(self, train_output: NetworkOutput, labels_B: Tensor, head: Head) -> Centres:
         self.given, self.labels_B = train_output, labels_B
-        return super().centres(train_output, labels_B)
+        return super().centres(train_output, labels_B, head)
 
 
 class SeenCac(Cac):
@@ -56,12 +91,12 @@ class SeenCac(Cac):
     given: NetworkOutput
     labels_B: Tensor
 
-    def centres(self, train_output: NetworkOutput, labels_B: Tensor) -> Centres:
+    def centres(self, train_output: NetworkOutput, labels_B: Tensor, head: Head) -> Centres:
         self.given, self.labels_B = train_output, labels_B
-        return super().centres(train_output, labels_B)
+        return super().centres(train_output, labels_B, head)
 
 
-@pytest.mark.parametrize("method", [SeenCrossEntropy(), SeenCac(CacSpec(), 6)])
+@pytest.mark.parametrize("method", [SeenCrossEntropy(CrossEntropySpec()), SeenCac(CacSpec(), 6)])
 def test_class_centres_come_from_all_training_images_without_augmentation(method: SeenCrossEntropy | SeenCac) -> None:
     data = tiny_data()
     network = new_state(task(CrossEntropySpec(), crop_padding=2, flip=True), NetworkSpec()).network

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from difair_hpc.data.batches import epoch_order, normalise
+from difair_hpc.osr.method import Head
 from difair_hpc.osr.methods import Difair
-from difair_hpc.osr.spec import CacSpec, CrossEntropySpec, DifairSpec, DifairStdSpec, MethodSpec, NetworkSpec
+from difair_hpc.osr.spec import CacSpec, CrossEntropySpec, DchsSpec, DifairSpec, DifairStdSpec, MethodSpec, NetworkSpec
 from difair_hpc.osr.vgg32 import NetworkOutput
 from difair_hpc.train.trainer import Task, TrainState, fit, new_state
 from tests.train.tiny import STEPS, Watcher, outcome, protocol, same_weights, task, through_a_file, tiny_data, trained
@@ -57,29 +59,28 @@ def test_a_restored_state_keeps_the_moments_of_its_points() -> None:
 class Flat(Difair):
     """A loss that is 0 everywhere: what moves the weights is weight decay alone."""
 
-    def loss(self, output: NetworkOutput, labels_B: Tensor, last_conv_weight: Tensor | None) -> Tensor:
+    def loss(self, output: NetworkOutput, labels_B: Tensor, head: Head) -> Tensor:
         return output.features_BD.sum() * 0
 
 
 class Slope(Difair):
     """A loss whose gradient is 1 in each weight of the last convolution, and absent elsewhere."""
 
-    def loss(self, output: NetworkOutput, labels_B: Tensor, last_conv_weight: Tensor | None) -> Tensor:
-        assert last_conv_weight is not None
-        return last_conv_weight.sum()
+    def loss(self, output: NetworkOutput, labels_B: Tensor, head: Head) -> Tensor:
+        return head["weight"].sum()
 
 
 class Undefined(Difair):
     """A loss that is no number."""
 
-    def loss(self, output: NetworkOutput, labels_B: Tensor, last_conv_weight: Tensor | None) -> Tensor:
+    def loss(self, output: NetworkOutput, labels_B: Tensor, head: Head) -> Tensor:
         return output.features_BD.sum() * math.nan
 
 
 class Cliff(Difair):
     """A loss of 0 whose gradient is no number."""
 
-    def loss(self, output: NetworkOutput, labels_B: Tensor, last_conv_weight: Tensor | None) -> Tensor:
+    def loss(self, output: NetworkOutput, labels_B: Tensor, head: Head) -> Tensor:
         return (output.features_BD.sum() * 0).sqrt()
 
 
@@ -140,7 +141,7 @@ def test_the_training_loss_is_the_mean_over_images_not_over_batches() -> None:
     losses: list[float] = []
 
     class Counted(Difair):
-        def loss(self, output: NetworkOutput, labels_B: Tensor, last_conv_weight: Tensor | None) -> Tensor:
+        def loss(self, output: NetworkOutput, labels_B: Tensor, head: Head) -> Tensor:
             losses.append(float(len(losses) + 1))
             return output.features_BD.sum() * 0 + losses[-1]
 
@@ -243,3 +244,46 @@ def test_the_initial_weights_follow_from_the_seed_alone() -> None:
     second = new_state(task(), NetworkSpec())
     assert isinstance(first, TrainState)
     assert same_weights(first, second)
+
+
+def test_learned_points_may_have_a_learning_rate_of_their_own_and_no_decay() -> None:
+    method = DchsSpec(margin=1.0, centre_learning_rate=0.5)
+    state = new_state(task(method, learning_rate=0.1, weight_decay=0.5), NetworkSpec())
+    network, points = state.optimizer.param_groups
+    assert [tensor is state.network.points for tensor in points["params"]] == [True]
+    assert (points["momentum"], points["shrink"], network["momentum"], network["shrink"]) == (0.0, 0.0, 0.9, 0.5)
+    fit(state, task(method, learning_rate=0.1, weight_decay=0.5, schedule_unit="batch"), Watcher(1))
+    assert points["lr"] == pytest.approx(5 * network["lr"])
+
+
+def test_adam_resumes_to_the_bit() -> None:
+    whole, _ = trained(task(optimizer="adam", learning_rate=0.01))
+    half, _ = trained(task(optimizer="adam", learning_rate=0.01), batches=STEPS + 1)
+    assert isinstance(half.optimizer, torch.optim.Adam)
+    resumed = new_state(task(optimizer="adam", learning_rate=0.01), NetworkSpec())
+    resumed.restore(through_a_file(half))
+    fit(resumed, task(optimizer="adam", learning_rate=0.01), Watcher())
+    assert same_weights(resumed, whole)
+
+
+def test_bfloat16_trains_other_weights_than_float32_and_resumes_to_the_bit() -> None:
+    work = replace(task(), precision="bfloat16")
+    whole, _ = trained(work)
+    half, _ = trained(work, batches=STEPS + 1)
+    resumed = new_state(work, NetworkSpec())
+    resumed.restore(through_a_file(half))
+    fit(resumed, work, Watcher())
+    assert same_weights(resumed, whole)
+    assert not same_weights(whole, trained(task())[0])
+    assert all(tensor.dtype == torch.float32 for tensor in whole.network.parameters())
+
+
+def test_a_checkpoint_without_the_groups_own_values_can_be_resumed() -> None:
+    half, _ = trained(task(), batches=STEPS)
+    payload = through_a_file(half)
+    for group in payload["optimizer"]["param_groups"]:
+        del group["scale"], group["shrink"]
+    resumed = new_state(task(), NetworkSpec())
+    resumed.restore(payload)
+    fit(resumed, task(), Watcher())
+    assert same_weights(resumed, trained(task())[0])
