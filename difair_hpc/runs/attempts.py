@@ -7,6 +7,7 @@ the one that counts: an attempt that sees a higher one writes nothing more.
 
 import json
 import logging
+import math
 import os
 import re
 import socket
@@ -17,16 +18,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from difair_hpc.errors import DifairError, RunBusy
+from difair_hpc.errors import DifairError, InvalidValue, RunBusy
 from difair_hpc.files import read_json, write_atomically, write_once
 from difair_hpc.runs.place import Place
 
 _log = logging.getLogger(__name__)
 
 SILENCE_LIMIT = 120.0
-"""Seconds without a heartbeat after which an attempt on another machine counts as dead."""
-_BEAT_SECONDS = 10.0
-_RECORD = re.compile(r"(\d{4,})\.json")
+"""Seconds without a heartbeat after which an attempt on another machine, or one that is stopped, counts as dead;
+DIFAIR_SILENCE, where it is set, stands for it."""
+_BEATS = 12
+"""Heartbeats within that time, at least."""
+_STOPPED = "Tt"
+"""States of a process that is suspended, by SIGSTOP, Ctrl-Z or a debugger: it may never go on."""
+_NAME = re.compile(r"(\d{4,})\.json")
+_PLACE = {"job?": str, "restart?": int, "node?": str, "log?": str, "offset?": int, "ends?": (float, None)}
+_RECORD = {"host?": str, "machine?": str, "pid?": int, "pid_started?": (str, None), "started?": float, "place?": _PLACE}
+_BEAT = {"time?": float, "epoch?": int, "step?": int, "steps?": int, "accuracy?": (float, None)}
+_END = _BEAT | {"reason": str, "message?": str, "signal?": str, "trace?": str}
 
 Reason = Literal["finished", "stopped", "failed", "superseded"]
 
@@ -44,21 +53,30 @@ class AttemptView:
     """reason, time, signal, message, trace, position; None while it works, or if it died without a word."""
     kind: str = ""
     """The typed reason of its end, once the engine has looked at it: one of sweep/ends.py."""
+    evidence: str = ""
+    """How the engine knew it."""
 
     @property
     def alive(self) -> bool:
         """Whether its process still works on the run, as far as this machine can tell."""
         if self.end is not None:
             return False
-        if self.here:
-            return _started(int(self.record["pid"])) == self.record.get("pid_started")
+        if self.here and (self.pid is None or _process(self.pid)[0] not in _STOPPED):
+            return self.pid is not None
         heard = max(float(self.record.get("started", 0.0)), float(self.beat.get("time", 0.0)))
-        return time.time() - heard < SILENCE_LIMIT
+        return time.time() - heard < _silence_limit()
 
     @property
     def here(self) -> bool:
         """Whether it runs or ran on this boot of this machine."""
         return bool(self.record.get("machine") == _machine())
+
+    @property
+    def pid(self) -> int | None:
+        """Number of its process, if that is on this machine and has not ended."""
+        pid = int(self.record.get("pid", 0))
+        started = _process(pid)[1]
+        return pid if self.here and started is not None and started == self.record.get("pid_started") else None
 
     @property
     def place(self) -> Place:
@@ -88,12 +106,15 @@ def views(folder: Path) -> list[AttemptView]:
 def view(folder: Path, number: int) -> AttemptView:
     """Return what the files say of one attempt."""
     base = folder / "attempts"
+    end = read_json(base / f"{number:04d}.end.json", _END)
+    verdict = read_json(base / f"{number:04d}.kind.json", {"kind": str, "evidence": str}) or {}
     return AttemptView(
         number=number,
-        record=read_json(base / f"{number:04d}.json") or {},
-        beat=read_json(base / f"{number:04d}.beat.json") or {},
-        end=read_json(base / f"{number:04d}.end.json"),
-        kind=(read_json(base / f"{number:04d}.kind.json") or {}).get("kind", ""),
+        record=read_json(base / f"{number:04d}.json", _RECORD) or {},
+        beat=read_json(base / f"{number:04d}.beat.json", _BEAT) or {},
+        end=None if end is None else {"message": "", "signal": "", "trace": "", **end},
+        kind=verdict.get("kind", ""),
+        evidence=verdict.get("evidence", ""),
     )
 
 
@@ -131,13 +152,16 @@ def falls_silent(folder: Path, *, give_up: Callable[[], bool] = lambda: False) -
 class Attempt:
     """A claim on a run, held by this process; use it as a context manager so that it beats."""
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any], *, what: str = "run") -> None:
+    def __init__(
+        self, folder: Path, facts: Mapping[str, Any], *, what: str = "run", beside: Callable[[], None] = lambda: None
+    ) -> None:
         """Claim the next number.
 
         Args:
             folder: The run folder.
             facts: What the attempt runs on (hardware, versions …), kept in its record.
             what: Word for the thing in messages; a study is claimed in the same way.
+            beside: Called by the heartbeat's thread twice a second.
 
         Raises:
             RunBusy: a live process works on this run.
@@ -149,6 +173,7 @@ class Attempt:
             raise _busy(folder, last, what)
         self.number = 1 if last is None else last.number + 1
         self._position: dict[str, Any] = {"epoch": 0, "step": 0, "steps": 0}
+        self._beside = beside
         self._done = threading.Event()
         self._beats = threading.Thread(target=self._beat_until_done, name="heartbeat", daemon=True)
         record = {
@@ -156,7 +181,7 @@ class Attempt:
             "host": socket.gethostname(),
             "machine": _machine(),
             "pid": os.getpid(),
-            "pid_started": _started(os.getpid()),
+            "pid_started": _process(os.getpid())[1],
             "started": time.time(),
             **facts,
         }
@@ -197,15 +222,15 @@ class Attempt:
         write_atomically(self._file(".beat.json"), json.dumps({"time": time.time(), **self._position}))
 
     def _beat_until_done(self) -> None:
-        written, epoch = time.monotonic(), -1
-        while not self._done.wait(0.5):
-            if self._position["epoch"] == epoch and time.monotonic() - written < _BEAT_SECONDS:
-                continue
+        written, epoch, pause = time.monotonic(), -1, _silence_limit() / _BEATS
+        while not self._done.wait(min(0.5, pause)):
             try:
-                self._beat()
-            except DifairError as error:
-                _log.warning("heartbeat of attempt %d not written: %s", self.number, error)
-            written, epoch = time.monotonic(), self._position["epoch"]
+                if self._position["epoch"] != epoch or time.monotonic() - written >= pause:
+                    written, epoch = time.monotonic(), self._position["epoch"]
+                    self._beat()
+                self._beside()
+            except (DifairError, OSError) as error:
+                _log.warning("heartbeat of attempt %d: %s", self.number, error)
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -213,7 +238,18 @@ def _numbers(folder: Path) -> list[int]:
         names = [path.name for path in (folder / "attempts").iterdir()]
     except FileNotFoundError:
         return []
-    return sorted(int(match[1]) for name in names if (match := _RECORD.fullmatch(name)))
+    return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
+
+
+def _silence_limit() -> float:
+    text = os.environ.get("DIFAIR_SILENCE") or str(SILENCE_LIMIT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise InvalidValue("DIFAIR_SILENCE", text, "seconds, a number above 0")
+    return seconds
 
 
 def _restarted(last: AttemptView, facts: Mapping[str, Any]) -> bool:
@@ -238,11 +274,11 @@ def _machine() -> str:
     return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
 
 
-def _started(pid: int) -> str | None:
-    """Return when the process started (clock ticks since boot), or None if there is no such process."""
+def _process(pid: int) -> tuple[str, str | None]:
+    """Return a process's state (a letter) and when it started (clock ticks since boot); None: there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return None
+        return "", None
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]
+    return fields[0], None if fields[0] == "Z" else fields[19]

@@ -49,9 +49,9 @@ def freeze(root: Path, folders: Mapping[str, Path]) -> Path:
         DiskFull, RootUnusable: it cannot be written.
     """
     package = Path(__file__).parents[1]
-    files = {Path(package.name) / path.relative_to(package): path for path in _sources(package, "*.py", "*.typed")}
+    files = {Path(package.name) / path.relative_to(package): path for path in _files(package, "*")}
     for name, folder in folders.items():
-        files |= {Path(name) / path.relative_to(folder): path for path in _sources(folder, "*.yaml")}
+        files |= {Path(name) / path.relative_to(folder): path for path in _files(folder, "*.yaml")}
     content = {place: path.read_bytes() for place, path in sorted(files.items())}
     digest = hashlib.sha256()
     for path, data in content.items():
@@ -74,5 +74,5 @@ def freeze(root: Path, folders: Mapping[str, Path]) -> Path:
     return target
 
 
-def _sources(folder: Path, *patterns: str) -> list[Path]:
-    return [path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()]
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return [path for path in folder.rglob(pattern) if path.is_file() and path.parent.name != "__pycache__"]

@@ -1,17 +1,32 @@
 """The folder of one run, `runs/<signature>/`: the truth about it, of which Optuna and MLflow are projections."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from difair_hpc.errors import DataDamaged, NewerSchema, UserError
-from difair_hpc.files import read_json, usable_folder, write_once
+from difair_hpc.files import fits, read_json, usable_folder, write_atomically, write_once
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import views
 from difair_hpc.runs.marks import Hold, read_mark
 from difair_hpc.runs.spec import SCHEMA, RunSpec, run_spec_from_file
+
+_MEASURED = {"closed_set_accuracy?": (float, None), "occupancy?": (float, None), "auroc?": dict}
+RESULT = {
+    "outcome": re.compile("completed|diverged"),
+    "spec": {"protocol": {"epochs": int}},
+    "evaluation": (_MEASURED, None),
+    "epochs": int,
+    "attempts": int,
+    "seconds?": float,
+    "place?": {"job?": str, "node?": str},
+    "warnings?": [str],
+}
+"""Form of result.json."""
 
 Status = Literal["new", "running", "stopped", "failed", "dead", "done"]
 
@@ -33,6 +48,8 @@ class RunState:
     attempts: int = 0
     message: str = ""
     """The error of a failed attempt."""
+    kind: str = ""
+    """Why the newest attempt ended, once the engine has looked at it: one of sweep/ends.py."""
     hold: Hold = ""
     """Whether a user holds the run back."""
     node: str = ""
@@ -43,7 +60,7 @@ class RunState:
     started: float | None = None
     """Start of the newest attempt, seconds since 1970."""
     heard: float | None = None
-    """Last heartbeat, seconds since 1970."""
+    """Last heartbeat or last word, seconds since 1970."""
     result: Mapping[str, Any] | None = None
     """result.json of a run that is done."""
 
@@ -81,21 +98,20 @@ class RunFolder:
             NewerSchema, DataDamaged: it cannot be read by this version, or at all.
         """
         path = self.path / "spec.json"
-        content = read_json(path)
-        if content is None and not path.exists():
+        parts = read_json(path, {"schema": int, "spec": dict})
+        if parts is None and not os.path.lexists(path):
             raise UserError(f"there is no run {self.signature} in {self.path.parent}; difair status lists the runs.")
-        parts = content if isinstance(content, dict) else {}
-        if not isinstance(parts.get("schema"), int) or not isinstance(parts.get("spec"), dict):
+        if parts is None:
             raise DataDamaged(f"{path} is damaged; move {self.path} away, and the run starts from its beginning.")
         return run_spec_from_file(parts, where=str(path))
 
     def result(self) -> Mapping[str, Any] | None:
-        """Return result.json, or None if the run is not done.
+        """Return result.json, or None if the run is not done: a damaged one is none, and the run writes it anew.
 
         Raises:
             NewerSchema: a newer version of this package wrote it.
         """
-        result = read_json(self.path / "result.json")
+        result = read_json(self.path / "result.json", {"schema": int})
         if result is None:
             return None
         if result["schema"] > SCHEMA:
@@ -103,7 +119,17 @@ class RunFolder:
                 f"{self.path / 'result.json'} has schema {result['schema']}, this version reads up to {SCHEMA}; "
                 "update difair-hpc. Nothing was changed."
             )
-        return dict(result)
+        return dict(result) if fits(result, RESULT) else None
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write result.json, which says that the run is done; one that is there stays, unless it is damaged.
+
+        Raises:
+            RootUnusable, DiskFull: it cannot be written.
+        """
+        path, text = self.path / "result.json", json.dumps(result, indent=1)
+        if not write_once(path, text) and self.result() is None:
+            write_atomically(path, text)
 
     def state(self) -> RunState:
         """Return where the run stands; reads a few small files and writes nothing."""
@@ -116,7 +142,8 @@ class RunFolder:
                 accuracy=(result["evaluation"] or {}).get("closed_set_accuracy"),
                 attempts=result["attempts"],
                 seconds=float(result.get("seconds", 0.0)),
-                **result.get("place", {}),
+                job=result.get("place", {}).get("job", ""),
+                node=result.get("place", {}).get("node", ""),
                 result=result,
             )
         attempts, hold = views(self.path), read_mark(self.path).hold
@@ -133,12 +160,13 @@ class RunFolder:
             accuracy=position.get("accuracy"),
             attempts=last.number,
             message=str((last.end or {}).get("message", "")),
+            kind=last.kind,
             hold=hold,
             node=last.place.node,
             job=last.place.job,
             seconds=sum(attempt.seconds for attempt in attempts),
             started=last.record.get("started"),
-            heard=last.beat.get("time"),
+            heard=position.get("time"),
         )
 
     def points(self) -> dict[int, dict[str, Any]]:

@@ -8,22 +8,33 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from difair_hpc.errors import DifairError, RunBusy
+from difair_hpc.files import keep_private
 from difair_hpc.runs.attempts import falls_silent, newest
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.place import AGAIN, here
 from difair_hpc.runs.run import Events, execute
+from difair_hpc.runs.shipping import DRAIN_SECONDS, Shipping, of_job
 from difair_hpc.runs.spec import ExecutionSpec, build
 from difair_hpc.runs.stop import TIME, stop_on_signal
 from difair_hpc.train.trainer import TrainState
 
 
-def run_job(root: str, signatures: Sequence[str], execution: Mapping[str, Any], *, minutes: float | None = None) -> str:
+def run_job(
+    root: str,
+    signatures: Sequence[str],
+    execution: Mapping[str, Any],
+    *,
+    minutes: float | None = None,
+    server: str = "",
+    study: Path | None = None,
+) -> str:
     """Execute runs until the last one or a stop; their folders say how they left.
 
     Args:
@@ -31,18 +42,23 @@ def run_job(root: str, signatures: Sequence[str], execution: Mapping[str, Any], 
         signatures: Created runs. One that another process works on, that is finished or held back is passed over.
         execution: Fields of `ExecutionSpec`, as plain values.
         minutes: Time limit of the job around this process.
+        server: Address of the MLflow server to which the job ships what it does; empty: that is left to others.
+        study: The folder of the study, where there is a server.
 
     Returns:
         The name of the signal that stopped the job, `stop.TIME` if it left before its limit, or nothing.
     """
+    keep_private(Path(root))
     spec, began = build(ExecutionSpec, execution, key="execution"), time.time()
-    with stop_on_signal() as flag:
+    begun: list[RunFolder] = []
+    with stop_on_signal() as flag, _shipped(server, study, begun):
 
         def passes(folder: RunFolder) -> bool:
             """Execute a run, or find that nothing is to be done; False: another process holds it."""
             if flag or folder.state().hold:
                 return True
             place = here(Path(root), minutes=minutes, since=began)
+            begun.append(folder)
             try:
                 events = Events(should_stop=lambda: flag.reason, on_epoch=partial(_say, folder.signature))
                 _write(f"run {folder.signature}: {execute(folder, spec, events, place)}")
@@ -60,6 +76,17 @@ def run_job(root: str, signatures: Sequence[str], execution: Mapping[str, Any], 
             if folder.result() is None and falls_silent(folder.path, give_up=flag.__bool__):
                 passes(folder)
     return flag.reason
+
+
+@contextmanager
+def _shipped(server: str, study: Path | None, begun: Sequence[RunFolder]) -> Iterator[None]:
+    """Ship the runs of the job to a server while the block executes them."""
+    if not server or study is None:
+        yield
+        return
+    shipping = Shipping(lambda line: sys.stderr.write(f"warning: {line}\n"), patience=DRAIN_SECONDS)
+    with shipping.beside(of_job(study, server, begun)):
+        yield
 
 
 def _say(signature: str, state: TrainState) -> None:
@@ -82,7 +109,8 @@ def main() -> int:
     signatures = content["jobs"][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
     lane = int(os.environ.get("SLURM_PROCID", "0"))
     signatures = [*signatures[lane:], *signatures[:lane]]
-    stopped = run_job(root, signatures, content["execution"], minutes=content["minutes"])
+    place = {"server": content.get("server", ""), "study": Path(wave).absolute().parents[1]}
+    stopped = run_job(root, signatures, content["execution"], minutes=content["minutes"], **place)
     return AGAIN if stopped in ("SIGUSR2", TIME) else 0
 
 

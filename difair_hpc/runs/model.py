@@ -42,10 +42,13 @@ def load_model(folder: RunFolder) -> tuple[Recogniser, dict[str, Any]]:
     content = torch.load(folder.path / "model.pt", map_location="cpu", weights_only=True)
     spec = run_spec(content["spec"])
     classes, mean_C = len(content["class_names"]), torch.tensor(content["mean"])
+    method = make_method(spec.method, classes)
     network = VGG32(
         channels=len(mean_C),
         classes=classes,
-        features_per_class=make_method(spec.method, classes).features_per_class,
+        features_per_class=method.features_per_class,
+        points=method.points,
+        auxiliary_norm=method.generated_images,
         spec=spec.network,
         generator=torch.Generator(),
     )

@@ -9,14 +9,15 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from difair_hpc.data.spec import BenchmarkSpec
-from difair_hpc.errors import InvalidValue, NewerSchema, UnknownKey
-from difair_hpc.osr.spec import METHOD_SPECS, DifairSpec, MethodSpec, NetworkSpec
+from difair_hpc.data.splits import sharing
+from difair_hpc.errors import DataDamaged, InvalidValue, NewerSchema, UnknownKey, UserError
+from difair_hpc.osr.spec import METHOD_SPECS, ArplCsSpec, DifairSpec, MethodSpec, NetworkSpec
 from difair_hpc.train.spec import ProtocolSpec
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the files in a run folder; a folder of a newer one is refused, never rewritten."""
 
 T = TypeVar("T")
@@ -27,6 +28,13 @@ SEED_LIMIT = 2**32
 
 _WITHOUT_EFFECT = {"method.allow_overlap"}
 """Fields that permit a value but cannot change what is trained."""
+_ADDED: dict[str, Any] = {
+    "protocol.augment": "none",
+    "protocol.augment_operations": 1,
+    "protocol.augment_magnitude": 0.0,
+    "protocol.augment_exclude": [],
+}
+"""Fields that came later, with the value that stands for how it was before: with it a run keeps its signature."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +47,10 @@ class ExecutionSpec:
     """auto (CUDA if there is one), cpu, cuda or cuda:1."""
     threads: int | None = None
     """CPU threads; None: all that the process may use. A run repeats to the bit only at the same count."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of training arithmetic. auto: bfloat16 where the device has it natively (sm_80 and newer, CPUs with AVX512-BF16
+    or AMX), float16 on older GPUs that are fast in it (sm_70, sm_75), else float32. What was used is on record with the
+    result."""
     checkpoint_epochs: int = 10
     """Save at least every so many epochs."""
     checkpoint_seconds: float = 300.0
@@ -64,22 +76,39 @@ class RunSpec:
     """Every random choice follows from it."""
 
     def __post_init__(self) -> None:
-        """Refuse a seed outside of its range."""
+        """Refuse a seed outside of its range, and a size that no generator ends in."""
         if not 0 <= self.seed < SEED_LIMIT:
             raise InvalidValue("seed", self.seed, f"a whole number from 0 to {SEED_LIMIT - 1}")
+        if isinstance(self.method, ArplCsSpec) and self.benchmark.image_size.bit_count() != 1:
+            allowed = "a power of 2 with arpl_cs, whose generator doubles its maps"
+            raise InvalidValue("benchmark.image_size", self.benchmark.image_size, allowed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as nested plain values, complete and in a fixed order."""
-        return dataclasses.asdict(self)
+        """Return the spec as nested plain values, complete and in a fixed order, as JSON gives them back."""
+        return dataclasses.asdict(
+            self,
+            dict_factory=lambda pairs: {key: list(part) if isinstance(part, tuple) else part for key, part in pairs},
+        )
 
     @property
     def signature(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of the spec."""
         # Through `run_spec`, which makes a float of 10 where the field is one: 10 and 10.0 are the same run.
         complete = flat(run_spec(self.to_dict()).to_dict())
-        values = {key: value for key, value in complete.items() if key not in _WITHOUT_EFFECT}
+        values = {
+            key: value
+            for key, value in complete.items()
+            if key not in _WITHOUT_EFFECT and (key, value) not in _ADDED.items()
+        }
         text = json.dumps({"schema": SCHEMA, "spec": _canonical(values)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def trained_for(spec: RunSpec) -> RunSpec:
+    """Return the run whose training serves the benchmark and split of `spec`: itself, or the first that shares it."""
+    own = spec.benchmark
+    name, split = sharing(own.name, own.split, cifar_plus_known=own.cifar_plus_known)[0]
+    return dataclasses.replace(spec, benchmark=dataclasses.replace(own, name=name, split=split))
 
 
 def run_spec(values: Mapping[str, Any]) -> RunSpec:
@@ -112,12 +141,16 @@ def run_spec_from_file(content: Mapping[str, Any], *, where: str) -> RunSpec:
 
     Raises:
         NewerSchema: a newer version of this package wrote it.
+        DataDamaged: no run has such a spec.
     """
     schema = content.get("schema", SCHEMA)
     if schema > SCHEMA:
         message = f"{where} was written by a newer difair-hpc (schema {schema}, this one reads up to {SCHEMA})"
         raise NewerSchema(f"{message}; update difair-hpc or choose another root=FOLDER. Nothing was changed.")
-    return run_spec(content["spec"])
+    try:
+        return run_spec(content["spec"])
+    except UserError as error:
+        raise DataDamaged(f"{where} is no run of this version: {error}") from error
 
 
 def build(cls: type[T], values: Mapping[str, Any], *, key: str) -> T:
@@ -162,7 +195,7 @@ def _checked(key: str, value: Any, kind: Any) -> Any:
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _checked(key, value, next(part for part in parts if part is not type(None)))
     if origin is tuple:
-        if not isinstance(value, tuple):
+        if not isinstance(value, list | tuple):
             raise InvalidValue(key, value, "a list")
         return tuple(_checked(key, element, parts[0]) for element in value)
     if origin is not None:

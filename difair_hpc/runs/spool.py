@@ -1,52 +1,64 @@
 """The spool of a run, `metrics.jsonl`: one line per epoch, appended once a checkpoint covers it.
 
-The first line of an epoch counts; torn and foreign lines are passed over. So an epoch that is trained again, because
-the newest checkpoint was damaged, keeps the moment at which it was first recorded, and MLflow sees one point.
+The first line of an epoch counts; torn and foreign lines are passed over, and so is one that does not match its own
+checksum (one flipped bit makes another number of a digit). So an epoch that is trained again, because the newest
+checkpoint was damaged, keeps the moment at which it was first recorded, and MLflow sees one point.
 """
 
 import json
-import math
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.files import append_line
+from difair_hpc.files import append_line, parse_json, read_text
 
 NAME = "metrics.jsonl"
 
 
 def append(folder: Path, points: Iterable[Mapping[str, Any]], *, attempt: int) -> None:
     """Append points, mappings of epoch, time (seconds since 1970) and metrics, in one write."""
-    lines = [json.dumps({"attempt": attempt, **point}) for point in points]
+    lines = [_checked({"attempt": attempt, **point}) for point in points]
     if lines:
         append_line(folder / NAME, "\n".join(lines))
 
 
 def read(folder: Path) -> dict[int, dict[str, Any]]:
     """Return epoch to point, in the order of the epochs; empty where nothing was recorded yet."""
-    try:
-        text = (folder / NAME).read_text("utf-8", errors="replace")
-    except FileNotFoundError:
-        return {}
+    return {
+        epoch: {"epoch": epoch, "time": float(point["time"]), "metrics": _numbers(point["metrics"])}
+        for epoch, point in _first(folder).items()
+    }
+
+
+def writers(folder: Path) -> dict[int, int]:
+    """Return epoch to the number of the attempt whose line counts."""
+    return {epoch: point.get("attempt", 0) for epoch, point in _first(folder).items()}
+
+
+def _first(folder: Path) -> dict[int, dict[str, Any]]:
     points: dict[int, dict[str, Any]] = {}
-    for line in text.splitlines():
+    for line in read_text(folder / NAME).splitlines():
         point = _parsed(line)
         if point is not None:
             points.setdefault(point["epoch"], point)
     return dict(sorted(points.items()))
 
 
+def _checked(point: Mapping[str, Any]) -> str:
+    """Return the line of a point, with a checksum of its text without one."""
+    return json.dumps({**point, "crc32": zlib.crc32(json.dumps(point).encode())})
+
+
 def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        point = json.loads(line)
-    except ValueError:
+    point: dict[str, Any] | None = parse_json(line, {"attempt?": int, "epoch": int, "time": float, "metrics": dict})
+    if point is None:
         return None
-    whole = isinstance(point, dict) and isinstance(point.get("epoch"), int) and isinstance(point.get("metrics"), dict)
-    if not whole or not _is_time(point.get("time")):
+    known = point.pop("crc32", None)  # absent from lines of earlier versions
+    if known is not None and known != zlib.crc32(json.dumps(point).encode()):
         return None
-    metrics = {name: value for name, value in point["metrics"].items() if isinstance(value, int | float)}
-    return {"epoch": point["epoch"], "time": float(point["time"]), "metrics": metrics}
+    return point
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}

@@ -43,7 +43,7 @@ class StopWatch:
 
     def __init__(self, folder: Path, asked: Callable[[], object], *, ends: float | None) -> None:
         """Watch the process around the run, the mark in its folder, and when its job ends (seconds since 1970)."""
-        self.reason = ""
+        self.reason = self._held = ""
         self._folder = folder
         self._asked = asked
         self._ends = ends
@@ -51,28 +51,31 @@ class StopWatch:
         self._epoch = self._save = 0.0
 
     def asked(self) -> str:
-        """Return why the run is to leave now, or nothing; the mark is read every few seconds."""
+        """Return why the run is to leave now, or nothing; touches no file, so it may be asked before every batch."""
         if not self.reason:
             asked = self._asked()
-            self.reason = str(asked) if asked else self._marked()
+            self.reason = str(asked) if asked else self._held
         return self.reason
 
+    def look(self) -> None:
+        """Read the mark, every few seconds; called by a thread that may wait for a slow file system."""
+        if time.monotonic() - self._looked >= _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._held = read_mark(self._folder).hold
+
     def save_took(self, seconds: float) -> None:
-        """Remember how long the slowest save took."""
+        """Remember how long the slowest save took until it was on the disk."""
         self._save = max(self._save, seconds)
 
     def epoch_done(self) -> None:
-        """Ask the run to leave where the job ends before another epoch and save like the slowest so far."""
+        """Ask the run to leave where the job ends before another epoch and two saves like the slowest so far.
+
+        Two, because a stop may find one under way.
+        """
         now = time.monotonic()
         self._epoch, self._epoch_began = max(self._epoch, now - self._epoch_began), now
-        if self._ends is not None and time.time() + self._epoch + self._save + _MARGIN_SECONDS > self._ends:
+        if self._ends is not None and time.time() + self._epoch + 2 * self._save + _MARGIN_SECONDS > self._ends:
             self.reason = self.reason or TIME
-
-    def _marked(self) -> str:
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
-            return ""
-        self._looked = time.monotonic()
-        return read_mark(self._folder).hold
 
 
 @contextmanager

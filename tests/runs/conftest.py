@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from difair_hpc.data.sets import OpenSetData
+from difair_hpc.runs.tracking import Tracker, default_uri
+from tests.mlflow_server import MlflowServer, running_mlflow
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +36,18 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "runs" / "0123456789ab"
     path.mkdir(parents=True)
     return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """MLflow's own server for all tests of this process; one that is killed by a test is started again."""
+    with running_mlflow(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty store: making one takes MLflow seconds."""
+    root = tmp_path_factory.mktemp("empty")
+    Tracker(default_uri(root), root=root, study="unused").settle(live=False)
+    return root / "mlflow.db"

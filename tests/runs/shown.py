@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from difair_hpc.runs import spool
 from difair_hpc.runs.folder import RunFolder
-from difair_hpc.runs.tracking import Tracker, default_uri
+from difair_hpc.runs.tracking import Drawer, Tracker, default_uri
 from tests.runs.made import put_attempt
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def drawn(folder: RunFolder, target: Path) -> Iterable[Path]:
     return [target / "training.png"]
 
 
-def tracker(root: Path) -> Tracker:
-    return Tracker(default_uri(root), root=root, study="digits", draw=drawn)
+def tracker(root: Path, draw: Drawer = drawn) -> Tracker:
+    return Tracker(default_uri(root), root=root, study="digits", draw=draw)
 
 
 def ship(root: Path, place: RunFolder, *, times: int = 1, by: Tracker | None = None) -> Tracker:

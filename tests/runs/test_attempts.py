@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from difair_hpc.errors import RunBusy
+from difair_hpc.errors import InvalidValue, RunBusy
 from difair_hpc.runs.attempts import SILENCE_LIMIT, Attempt, newest, view, views
 from tests.runs.made import Holder, eventually, put_attempt, put_beat
 
@@ -42,6 +42,29 @@ def test_a_suspended_process_still_holds_its_run(folder: Path) -> None:
         holder.process.send_signal(signal.SIGSTOP)
         with pytest.raises(RunBusy):
             Attempt(folder, {})
+
+
+def test_a_suspended_process_that_has_been_silent_for_long_is_superseded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIFAIR_SILENCE", "0.5")
+    with Holder(folder) as holder:
+        time.sleep(1.0)
+        assert view(folder, 1).alive, "it beats often enough for the shorter limit"
+        holder.process.send_signal(signal.SIGSTOP)
+        assert eventually(lambda: not view(folder, 1).alive)
+        assert view(folder, 1).pid == holder.process.pid
+        assert Attempt(folder, {}).number == 2
+        holder.process.send_signal(signal.SIGCONT)
+        assert view(folder, 2).alive
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "inf", "-3"])
+def test_a_limit_of_silence_that_is_no_time_is_named(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFAIR_SILENCE", text)
+    put_attempt(folder, 1)
+    with pytest.raises(InvalidValue, match=f"DIFAIR_SILENCE={text}"):
+        _ = view(folder, 1).alive
 
 
 def test_a_killed_process_is_superseded_even_as_a_zombie(folder: Path) -> None:
@@ -146,7 +169,7 @@ def test_a_full_disk_does_not_stop_the_heart(
         with monkeypatch.context() as patch:
             patch.setattr("difair_hpc.files.os.fsync", full)
             attempt.at(epoch=1, step=0, steps=7)
-            assert eventually(lambda: "heartbeat of attempt 1 not written" in caplog.text)
+            assert eventually(lambda: "heartbeat of attempt 1: no space is left" in caplog.text)
         attempt.at(epoch=2, step=0, steps=7)
         assert eventually(lambda: view(folder, 1).beat["epoch"] == 2)
 
@@ -158,3 +181,19 @@ def test_the_time_worked_ends_with_the_attempt_or_its_last_sign_of_life(folder: 
     assert view(folder, 1).seconds == 30.0
     (folder / "attempts" / "0001.end.json").write_text('{"reason": "stopped", "time": 142.5}')
     assert view(folder, 1).seconds == 42.5
+
+
+def test_what_runs_beside_the_heartbeat_may_fail_and_is_called_again(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+
+    def stale() -> None:
+        calls.append(len(calls))
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with Attempt(folder, {}, beside=stale) as attempt:
+        assert eventually(lambda: len(calls) > 1)
+        attempt.at(epoch=7, step=0, steps=1)
+        assert eventually(lambda: view(folder, 1).beat["epoch"] == 7)
+    assert "heartbeat of attempt 1: [Errno 116] Stale file handle" in caplog.text

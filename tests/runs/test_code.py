@@ -24,6 +24,15 @@ def test_equal_content_is_copied_once_and_an_edit_makes_another_copy(tmp_path: P
     assert (first / "COMMIT").read_text().strip() == git_commit()
 
 
+def test_the_copy_has_whatever_is_not_python_too(tmp_path: Path) -> None:
+    package = Path(config.__file__).parents[1]
+    copy = freeze(tmp_path, {})
+    copied = {path.relative_to(copy) for path in copy.rglob("*") if path.is_file()}
+    files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert copied == {Path("COMMIT")} | {path.relative_to(package.parent) for path in files}
+    assert any(path.suffix == ".j2" for path in copied)
+
+
 def test_a_process_with_the_copy_on_its_path_runs_the_copy_and_finds_its_files(tmp_path: Path) -> None:
     copy = freeze(tmp_path, folders())
     code = (

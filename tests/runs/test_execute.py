@@ -18,11 +18,11 @@ from difair_hpc.runs.job import run_job
 from difair_hpc.runs.marks import Mark, write_mark
 from difair_hpc.runs.place import Place
 from difair_hpc.runs.run import Events, execute
-from difair_hpc.runs.spec import plain
+from difair_hpc.runs.spec import SCHEMA, plain
 from difair_hpc.runs.stop import TIME
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
-from tests.runs.made import STEPS, created, execution, put_attempt, snapshot, spec, spooled_epochs
+from tests.runs.made import STEPS, created, eventually, execution, put_attempt, snapshot, spec, spooled_epochs
 from tests.runs.run_to import executed, interrupted, resulting, spoil
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -33,7 +33,7 @@ def test_a_run_leaves_its_result(tmp_path: Path, tiny: OpenSetData) -> None:
     result = resulting(place)
     assert place.state().status == "done"
     assert {key: result[key] for key in ("schema", "signature", "outcome", "epochs", "attempts", "warnings")} == {
-        "schema": 1,
+        "schema": SCHEMA,
         "signature": place.signature,
         "outcome": "completed",
         "epochs": 3,
@@ -45,7 +45,7 @@ def test_a_run_leaves_its_result(tmp_path: Path, tiny: OpenSetData) -> None:
     assert 0 <= evaluation["closed_set_accuracy"] <= 1
     assert 0 <= evaluation["occupancy"] <= 1
     for metric in ("auroc", "oscr", "fpr95", "aupr"):
-        assert set(evaluation[metric]) == {"distance", "mos"}
+        assert list(evaluation[metric]) == ["distance", "mos", "knn", "rmds", "knn_z"]
     assert evaluation["held_out"] == "test"
     assert result["seconds"] > 0
     assert result["hardware"]["device"] == "cpu"
@@ -126,6 +126,21 @@ def test_a_job_passes_over_what_is_held_and_stops_where_its_time_is_up(
     assert first.state().job == "7_0", "where it was finished stays known"
 
 
+def test_a_mark_makes_a_run_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("difair_hpc.runs.stop._LOOK_SECONDS", 0.0)
+    place = created(tmp_path)
+
+    def hold(state: TrainState) -> None:
+        if state.epoch == 2:
+            write_mark(place.path, Mark(hold="held"))
+            time.sleep(1.5)  # for three beats of the heart
+
+    assert execute(place, execution(checkpoint_epochs=9), Events(on_epoch=hold)) == "stopped"
+    end = view(place.path, 1).end
+    assert end is not None
+    assert (end["signal"], end["epoch"], list(place.points())) == ("held", 2, [1, 2])
+
+
 def test_a_job_that_slurm_started_again_takes_its_run_over_at_once(tmp_path: Path) -> None:
     place = created(tmp_path)
     where = asdict(Place(job="7_0", restart=0, node="lost"))
@@ -164,6 +179,7 @@ def test_a_superseded_attempt_writes_nothing_that_counts(tmp_path: Path, last_ep
 
     def take_over(state: TrainState) -> None:
         if state.epoch == last_epoch:
+            assert eventually(lambda: last_epoch in place.points())
             put_attempt(place.path, 2)
             at_takeover.update(snapshot(place.path))
 
@@ -179,6 +195,22 @@ def test_a_superseded_attempt_writes_nothing_that_counts(tmp_path: Path, last_ep
     end = view(place.path, 1).end
     assert end is not None
     assert end["reason"] == "superseded"
+
+
+def test_an_attempt_that_is_superseded_after_its_save_leaves_the_spool_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, keep = created(tmp_path), checkpoint.keep
+
+    def keep_and_be_given_up(folder: Path, count: int, *, sound: Path) -> None:
+        keep(folder, count, sound=sound)
+        if "-000002-" in sound.name:
+            put_attempt(place.path, 2)
+
+    monkeypatch.setattr(checkpoint, "keep", keep_and_be_given_up)
+    assert execute(place, execution(), Events()) == "superseded"
+    assert len(checkpoint.newest_first(place.path)) == 2
+    assert spooled_epochs(place) == [1]
 
 
 def test_a_diverged_run_is_done_without_an_evaluation(tmp_path: Path) -> None:
@@ -228,7 +260,7 @@ def test_a_device_that_is_not_there_is_named(
 def test_a_run_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     place = created(tmp_path)
     content = json.loads((place.path / "spec.json").read_text())
-    (place.path / "spec.json").write_text(json.dumps(content | {"schema": 2}))
+    (place.path / "spec.json").write_text(json.dumps(content | {"schema": SCHEMA + 1}))
     before = snapshot(tmp_path)
     with pytest.raises(NewerSchema):
         execute(place, execution(), Events())

@@ -10,12 +10,13 @@ from difair_hpc.errors import DataDamaged, DifairError, NewerSchema, RootUnusabl
 from difair_hpc.osr.spec import CacSpec
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import RunFolder, run_folder
-from difair_hpc.runs.spec import RunSpec
+from difair_hpc.runs.spec import SCHEMA, RunSpec
 from tests.runs.made import created, put_attempt, put_beat, snapshot, spec
 
 RESULT: dict[str, Any] = {
-    "schema": 1,
+    "schema": SCHEMA,
     "outcome": "completed",
+    "spec": {"protocol": {"epochs": 3}},
     "evaluation": {"closed_set_accuracy": 0.75},
     "epochs": 3,
     "attempts": 2,
@@ -32,7 +33,7 @@ def test_the_spec_comes_back(tmp_path: Path) -> None:
     assert place.path == tmp_path / "runs" / run.signature
     assert run_folder(tmp_path, run.signature).spec() == run
     content = json.loads((place.path / "spec.json").read_text())
-    assert (content["schema"], content["signature"]) == (1, run.signature)
+    assert (content["schema"], content["signature"]) == (SCHEMA, run.signature)
 
 
 def test_creating_again_changes_nothing(tmp_path: Path) -> None:
@@ -75,11 +76,11 @@ def test_a_root_that_cannot_be_made_is_named_by_its_key(tmp_path: Path) -> None:
 def test_a_newer_schema_is_refused_without_a_change(tmp_path: Path, name: str) -> None:
     place = created(tmp_path)
     content = json.loads((place.path / "spec.json").read_text()) if name == "spec.json" else RESULT
-    (place.path / name).write_text(json.dumps(content | {"schema": 2, "new": "field"}))
+    (place.path / name).write_text(json.dumps(content | {"schema": SCHEMA + 1, "new": "field"}))
     before = snapshot(tmp_path)
     reads = [place.spec, lambda: place.create(spec())] if name == "spec.json" else [place.result, place.state]
     for read in reads:
-        with pytest.raises(NewerSchema, match="schema 2, this .*up to 1.*Nothing was changed"):
+        with pytest.raises(NewerSchema, match=f"schema {SCHEMA + 1}, this .*up to {SCHEMA}.*Nothing was changed"):
             read()
     assert snapshot(tmp_path) == before
     assert issubclass(NewerSchema, DifairError)
@@ -130,3 +131,21 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
     place.points()
     place.spec()
     assert snapshot(tmp_path) == before
+
+
+def test_a_run_whose_result_is_damaged_finishes_again(tmp_path: Path) -> None:
+    place = created(tmp_path)
+    (place.path / "result.json").write_text('{"schema": 1, "eval')
+    place.finish(RESULT)
+    assert place.state().status == "done"
+    place.finish({**RESULT, "epochs": 99})
+    assert place.state().epoch == 3, "a whole result stays"
+
+
+def test_a_spec_that_is_no_run_is_named_with_its_file(tmp_path: Path) -> None:
+    place = created(tmp_path)
+    content = json.loads((place.path / "spec.json").read_text())
+    content["spec"]["protocol"]["epochs"] = "many"
+    (place.path / "spec.json").write_text(json.dumps(content))
+    with pytest.raises(DataDamaged, match=r"spec\.json is no run .*protocol\.epochs=many"):
+        place.spec()

@@ -7,12 +7,15 @@ import pytest
 
 from difair_hpc.data.sets import OpenSetData
 from difair_hpc.errors import RunFailed, UserError
-from difair_hpc.osr.spec import CrossEntropySpec, DifairSpec, MethodSpec
+from difair_hpc.osr.spec import ArplCsSpec, ArplSpec, CrossEntropySpec, DifairSpec, MethodSpec
+from difair_hpc.runs import facts
 from difair_hpc.runs.attempts import views
+from difair_hpc.runs.marks import Mark, end_pruning, read_mark, write_mark
+from difair_hpc.runs.model import load_model
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
-from tests.runs.made import STEPS, created, execution, outcome, spooled_epochs, stop_after
+from tests.runs.made import STEPS, created, eventually, execution, outcome, spooled_epochs, stop_after
 from tests.runs.run_to import executed, interrupted, resulting, spoil, uninterrupted
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -32,6 +35,32 @@ def test_a_run_that_was_stopped_twice_is_the_same_to_the_bit(tmp_path: Path, met
     assert place.points()[1] == first_point
     assert resulting(place)["attempts"] == 3
     assert [(v.end or {})["reason"] for v in views(place.path)] == ["stopped", "stopped", "finished"]
+
+
+def test_a_run_that_a_search_pruned_and_somebody_else_wants_is_the_same_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("difair_hpc.runs.stop._LOOK_SECONDS", 0.0)
+    place = created(tmp_path)
+    pruned = Mark(hold="pruned", by="stage coarse of study halved", pruned_in=("halved/coarse-1",))
+    heard: list[Mark] = []
+
+    def read(folder: Path) -> Mark:
+        heard.append(read_mark(folder))
+        return heard[-1]
+
+    def prune(_: TrainState) -> None:
+        write_mark(place.path, pruned)
+        # The thread of the heartbeat reads it; at its second reading the first has had its effect.
+        assert eventually(lambda: [mark.hold for mark in heard].count("pruned") > 1, seconds=60)
+
+    monkeypatch.setattr("difair_hpc.runs.stop.read_mark", read)
+    ending = execute(place, execution(), Events(on_epoch=prune))
+    assert (ending, place.state().epoch, (views(place.path)[0].end or {})["signal"]) == ("stopped", 1, "pruned")
+    end_pruning(place.path)
+    assert (read_mark(place.path).hold, read_mark(place.path).pruned_in) == ("", ("halved/coarse-1",))
+    assert execute(place, execution(), Events()) == "completed"
+    assert outcome(place) == uninterrupted()
 
 
 def test_a_request_to_stop_before_the_first_batch_is_heard(tmp_path: Path) -> None:
@@ -64,7 +93,12 @@ def test_a_checkpoint_is_due_after_some_time_too(tmp_path: Path) -> None:
     place = created(tmp_path)
     kept: list[list[int]] = []
     often = execution(checkpoint_epochs=100, checkpoint_seconds=0.0)
-    execute(place, often, Events(on_epoch=lambda _: kept.append(list(place.points()))))
+
+    def look(state: TrainState) -> None:
+        eventually(lambda: state.epoch in place.points())
+        kept.append(list(place.points()))
+
+    execute(place, often, Events(on_epoch=look))
     assert kept == [[1], [1, 2], [1, 2, 3]]
 
 
@@ -131,6 +165,19 @@ def test_a_spool_that_was_torn_is_completed_from_the_checkpoint(tmp_path: Path) 
     assert list(place.points()) == [1, 2, 3]
 
 
+def test_a_spool_that_is_torn_under_the_hands_of_the_run_is_completed_as_well(tmp_path: Path) -> None:
+    place = created(tmp_path)
+    path = place.path / "metrics.jsonl"
+
+    def tear(state: TrainState) -> None:
+        if state.epoch == 2:
+            assert eventually(lambda: list(place.points()) == [1, 2])  # another thread writes it
+            path.write_bytes(path.read_bytes()[:-30])
+
+    assert execute(place, execution(), Events(on_epoch=tear)) == "completed"
+    assert outcome(place) == uninterrupted()
+
+
 def test_going_on_with_other_threads_is_warned_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = interrupted(tmp_path, STEPS)
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)  # two real ones take seconds on a busy core
@@ -138,3 +185,19 @@ def test_going_on_with_other_threads_is_warned_about(tmp_path: Path, monkeypatch
     assert resulting(place)["warnings"] == [
         "resumed with 2 CPU threads after 1: equal only up to rounding from there on"
     ]
+
+
+@pytest.mark.parametrize("batches", [STEPS - 1, STEPS + 1, 2 * STEPS + 2])
+def test_a_run_with_generated_images_resumes_from_either_pass(tmp_path: Path, batches: int) -> None:
+    method = ArplCsSpec()
+    place = interrupted(tmp_path / "parts", batches, method)
+    state = place.state()
+    assert (state.epoch, state.step, state.steps) == (*divmod(batches, 2 * STEPS), 2 * STEPS)
+    assert execute(place, execution(), Events()) == "completed"
+    assert outcome(place) == uninterrupted(method)
+    scores = set(resulting(place)["evaluation"]["auroc"])
+    assert scores == {"arpl", "energy", "gen", "knn", "rmds"}
+    assert scores == set(uninterrupted(ArplSpec())["evaluation"]["auroc"])
+    model, content = load_model(place)
+    assert facts.digest(model.network.state_dict()) == resulting(place)["weights_sha256"]
+    assert content["spec"]["method"]["name"] == "arpl_cs"

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from difair_hpc.data.spec import OPERATIONS
 from difair_hpc.errors import DifairError, InvalidValue, UnknownKey
-from difair_hpc.osr.spec import METHOD_SPECS, CacSpec, DifairSpec, DifairStdSpec
+from difair_hpc.osr.spec import METHOD_SPECS, DifairSpec
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, plain, run_spec
 from difair_hpc.train.spec import ProtocolSpec
 
-DEFAULT = "c6697a691074"
+DEFAULT = "72d6adead378"
 """Signature of the default run. If it changes, every run folder that was made before becomes another run: do that on
 purpose only, with a new schema version and a line in the change log."""
 
@@ -31,7 +32,9 @@ def other(hint: Any, value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, float):
-        return value * 1.01
+        return value * 1.01 or 0.5
+    if isinstance(value, tuple):
+        return ("Rotate",)
     return {"digits": "mnist", None: 3, 32: 40}.get(value, value + 1 if isinstance(value, int) else "")
 
 
@@ -61,9 +64,8 @@ CHANGES = changed_by_one_field()
 
 
 def test_no_field_is_left_out_of_the_changes() -> None:
-    fields = {key for key in flat(RunSpec(method=DifairStdSpec()).to_dict()) if key != "method.name"}
-    fields |= {f"method.{field.name}" for field in dataclasses.fields(CacSpec) if field.name != "name"}
-    assert {key for key, _, _ in CHANGES} == fields
+    fields = {key for method in METHOD_SPECS.values() for key in flat(RunSpec(method=method()).to_dict())}
+    assert {key for key, _, _ in CHANGES} == fields - {"method.name"}
 
 
 @pytest.mark.parametrize(("key", "one", "two"), CHANGES, ids=[f"{one.method.name}:{key}" for key, one, _ in CHANGES])
@@ -72,7 +74,7 @@ def test_every_field_that_matters_changes_the_signature(key: str, one: RunSpec, 
 
 
 def test_each_method_is_another_run() -> None:
-    assert len({RunSpec(method=method()).signature for method in METHOD_SPECS.values()}) == 4
+    assert len({RunSpec(method=method()).signature for method in METHOD_SPECS.values()}) == len(METHOD_SPECS)
 
 
 def test_equal_numbers_give_equal_runs_however_they_are_written() -> None:
@@ -87,10 +89,21 @@ def test_equal_numbers_give_equal_runs_however_they_are_written() -> None:
     assert signatures == {DEFAULT}
 
 
+def test_a_run_from_before_there_was_augmentation_keeps_its_signature() -> None:
+    """As its spec.json says it; a later field at its first value is no part of what is hashed."""
+    spec = RunSpec().to_dict()
+    older = {key: value for key, value in spec["protocol"].items() if not key.startswith("augment")}
+    assert len(older) == len(spec["protocol"]) - 4
+    assert run_spec({**spec, "protocol": older}).signature == DEFAULT
+
+
 def test_a_spec_survives_json() -> None:
     for method in METHOD_SPECS.values():
-        run = RunSpec(method=method(), protocol=ProtocolSpec(evaluate_every=7, learning_rate=0.1 + 0.2), seed=2**32 - 1)
-        assert run_spec(json.loads(json.dumps(run.to_dict()))) == run
+        protocol = ProtocolSpec(evaluate_every=7, learning_rate=0.1 + 0.2, augment_exclude=("Rotate", "Cutout"))
+        run = RunSpec(method=method(), protocol=protocol, seed=2**32 - 1)
+        read = json.loads(json.dumps(run.to_dict()))
+        assert read == run.to_dict()
+        assert run_spec(read) == run
 
 
 @pytest.mark.parametrize(
@@ -102,7 +115,10 @@ def test_a_spec_survives_json() -> None:
         ),
         ({"benchmark": {"splt": 1}}, "unknown key benchmark.splt; .* Did you mean benchmark.split"),
         ({"method": {"alfa": 1.0}}, "unknown key method.alfa; valid here: allow_overlap, alpha.* mean method.alpha"),
-        ({"method": {"name": "cross_entropy", "alpha": 1.0}}, "unknown key method.alpha; valid here: name"),
+        (
+            {"method": {"name": "cross_entropy", "alpha": 1.0}},
+            "unknown key method.alpha; valid here: label_smoothing, name",
+        ),
         ({"network": {"droput": "element"}}, "unknown key network.droput; .* Did you mean network.dropout"),
         ({"protocol": {"epoch": 5}}, "unknown key protocol.epoch; .* Did you mean protocol.epochs"),
     ],
@@ -128,6 +144,14 @@ def test_an_unknown_key_is_named_with_the_nearest(values: dict[str, Any], messag
         ({"method": {"allow_overlap": 1}}, "method.allow_overlap=1 .* true or false"),
         ({"method": {"radius_coefficient": 0.5}}, "method.radius_coefficient=0.5 .* below 0.5 .*allow_overlap=true"),
         ({"method": {"name": "difar"}}, "method=difar .* one of cross_entropy, cac, difair, difair_std"),
+        ({"method": {"name": "arpl_cs", "beta": -0.1}}, "method.beta=-0.1 .* at least 0"),
+        ({"method": {"name": "arpl_cs", "margin_weight": -1}}, "method.margin_weight=-1.0 .* at least 0"),
+        ({"method": {"name": "arpl_cs", "noise": 0}}, "method.noise=0 .* at least 1"),
+        ({"method": {"name": "arpl_cs", "gan_learning_rate": 0}}, "method.gan_learning_rate=0.0 .* above 0"),
+        (
+            {"method": {"name": "arpl_cs"}, "benchmark": {"image_size": 24}},
+            "image_size=24 .* a power of 2 with arpl_cs",
+        ),
         ({"method": {"name": ["difair"]}}, "method=.*difair.* one of cross_entropy, cac"),
         ({"method": "difair"}, "method=difair .* a mapping of keys to values"),
         ({"network": 5}, "network=5 .* a mapping of keys to values"),
@@ -140,6 +164,15 @@ def test_an_unknown_key_is_named_with_the_nearest(values: dict[str, Any], messag
         ({"protocol": {"epochs": [1, 2]}}, "protocol.epochs=.* a whole number"),
         ({"protocol": {"evaluate_every": "often"}}, "protocol.evaluate_every=often .* a whole number"),
         ({"protocol": {"flip": "no"}}, "protocol.flip=no .* true or false"),
+        ({"protocol": {"augment": "mixup"}}, "protocol.augment=mixup .* none, contrast_brightness, randaugment, rand"),
+        ({"protocol": {"augment_operations": 0}}, "protocol.augment_operations=0 .* at least 1"),
+        ({"protocol": {"augment_magnitude": -1}}, "protocol.augment_magnitude=-1.0 .* 0 to 30"),
+        ({"protocol": {"augment": "randaugment", "augment_magnitude": 21}}, "augment_magnitude=21.0 .* 0 to 20"),
+        ({"protocol": {"augment": "randaugment_vaze", "augment_magnitude": 31}}, "augment_magnitude=31.0 .* 0 to 30"),
+        ({"protocol": {"augment_exclude": "Rotate"}}, "protocol.augment_exclude=Rotate .* a list"),
+        ({"protocol": {"augment_exclude": [3]}}, "protocol.augment_exclude=3 .* text"),
+        ({"protocol": {"augment_exclude": ["rotate"]}}, "augment_exclude=rotate .* AutoContrast, .*, SolarizeAdd"),
+        ({"protocol": {"augment_exclude": list(OPERATIONS)}}, "augment_exclude=all operations .* leaves at least one"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(values: dict[str, Any], message: str) -> None:

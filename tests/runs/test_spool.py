@@ -34,6 +34,8 @@ def test_the_first_line_of_an_epoch_wins(tmp_path: Path) -> None:
 def test_each_line_names_its_attempt(tmp_path: Path) -> None:
     spool.append(tmp_path, [point(1)], attempt=7)
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["attempt"] == 7
+    spool.append(tmp_path, [point(1), point(2)], attempt=8)
+    assert spool.writers(tmp_path) == {1: 7, 2: 8}, "what came second for an epoch does not count"
 
 
 @pytest.mark.parametrize("cut", [1, 20, 50])
@@ -45,6 +47,28 @@ def test_a_torn_last_line_is_passed_over_and_recorded_again(tmp_path: Path, cut:
     assert spool.read(tmp_path) == {1: point(1)}
     spool.append(tmp_path, [point(2, time=9.0), point(3)], attempt=2)
     assert spool.read(tmp_path) == {1: point(1), 2: point(2, time=9.0), 3: point(3)}
+
+
+def test_one_flipped_bit_never_makes_another_value(tmp_path: Path) -> None:
+    spool.append(tmp_path, [point(1)], attempt=1)
+    spool.append(tmp_path, [point(2, train_loss=0.25)], attempt=1)
+    path = tmp_path / "metrics.jsonl"
+    whole, good = path.read_bytes(), spool.read(tmp_path)
+    start = whole.index(b"\n") + 1
+    lost = 0
+    for place in range(8 * start, 8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        found = spool.read(tmp_path)
+        assert found in (good, {1: good[1]}), f"bit {place % 8} of byte {place // 8}"
+        lost += found != good
+    assert lost > 600
+
+
+def test_lines_of_earlier_versions_have_no_checksum(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"attempt": 1, **point(1)}) + "\n")
+    assert spool.read(tmp_path) == {1: point(1)}
 
 
 @pytest.mark.parametrize(

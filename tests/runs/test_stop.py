@@ -59,17 +59,17 @@ class Clock:
         monkeypatch.setattr("difair_hpc.runs.stop.time.monotonic", lambda: self.now)
 
 
-def test_a_run_leaves_when_its_job_has_no_time_for_another_epoch_and_its_save(
+def test_a_run_leaves_when_its_job_has_no_time_for_another_epoch_and_two_saves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(monkeypatch)
     watch = StopWatch(tmp_path, lambda: "", ends=clock.now + 100)
     watch.save_took(10)
     clock.now += 30
-    watch.epoch_done()  # 70 s are left for 30 + 10 and a margin of 5
+    watch.epoch_done()  # 70 s are left for 30 + 2 * 10 and a margin of 5
     assert watch.asked() == ""
-    clock.now += 26
-    watch.epoch_done()  # 44 s are left
+    clock.now += 16
+    watch.epoch_done()  # 54 s are left
     assert watch.asked() == TIME
 
 
@@ -91,10 +91,15 @@ def test_a_mark_is_seen_within_seconds(tmp_path: Path, monkeypatch: pytest.Monke
     clock = Clock(monkeypatch)
     watch = StopWatch(tmp_path, lambda: "", ends=None)
     write_mark(tmp_path, Mark(hold="held"))
-    assert watch.asked() == "", "the file is not read between any two batches"
+    watch.look()
+    assert watch.asked() == "", "the file is read every few seconds only"
     clock.now += 6
+    assert watch.asked() == "", "not by the thread that trains"
+    watch.look()
     assert watch.asked() == "held"
     write_mark(tmp_path, Mark())
+    clock.now += 6
+    watch.look()
     assert watch.asked() == "held", "it was told and leaves"
 
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -20,14 +20,12 @@ from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import flat
+from difair_hpc.runs.store import FINAL
 from difair_hpc.runs.tracking import Tracker, default_uri
 from difair_hpc.train.trainer import TrainState
-from tests.runs.made import STEPS, created, execution, spec, stop_after
-from tests.train.tiny import tiny_data
-
-if TYPE_CHECKING:
-    pass
+from tests.runs.made import STEPS, created, eventually, execution, spec, stop_after
 from tests.runs.shown import client, history, put_dead, put_points, ship, shown, the_run, tracker
+from tests.train.tiny import tiny_data
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,7 +40,7 @@ pytestmark = [
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a root with an empty store: making one takes MLflow seconds."""
     root = tmp_path_factory.mktemp("empty")
-    Tracker(default_uri(root), root=root, study="unused")
+    Tracker(default_uri(root), root=root, study="unused").settle(live=False)
     return root / "mlflow.db"
 
 
@@ -72,10 +70,15 @@ def test_study_stage_and_run_are_parents_and_children(root: Path) -> None:
     assert run.data.tags["difair.signature"] == place.signature
     assert run.data.params == {key: str(value) for key, value in flat(spec().to_dict()).items()}
     assert run.info.start_time == 1000
+    told = {name: run.data.tags[name] for name in ("method", "benchmark", "split", "seed")}
+    assert told == {"method": "difair", "benchmark": "digits", "split": "0", "seed": "0"}
 
 
 def test_a_run_that_never_began_is_not_shown(root: Path) -> None:
-    assert ship(root, created(root)).study_run
+    place = created(root)
+    by = ship(root, place)
+    by.settle(live=True)
+    assert [run.info.run_name for run in shown(root, "study")] == ["digits"]
     assert shown(root) == []
 
 
@@ -156,7 +159,9 @@ def test_epochs_before_their_checkpoint_are_not_shown(root: Path) -> None:
     seen: list[list[int]] = []
     by = tracker(root)
 
-    def look(_: object) -> None:
+    def look(state: TrainState) -> None:
+        if state.epoch > 1:
+            assert eventually(lambda: state.epoch in place.points())
         ship(root, place, by=by)
         seen.append([epoch for epoch, _, _ in history(root, "train_loss")])
 
@@ -174,9 +179,15 @@ def test_a_finished_run_has_its_files_and_a_model_that_loads(root: Path) -> None
     run, result = the_run(root), place.result()
     assert result is not None
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["final.closed_set_accuracy"] == result["evaluation"]["closed_set_accuracy"]
-    assert run.data.metrics["final.auroc.distance"] == result["evaluation"]["auroc"]["distance"]
-    assert len(history(root, "final.closed_set_accuracy")) == 1
+    for name, value in flat(result["evaluation"]).items():
+        own = name.partition(".")[2] in ("", "distance", "mos")
+        shown = name != "held_out" and (own or name.startswith("auroc."))
+        assert run.data.metrics.get(name) == (value if shown else None), name
+    assert run.data.metrics["seconds"] == result["seconds"]
+    # What the last epoch's point says is not said again; what only the result holds stands at the last epoch, once.
+    assert [epoch for epoch, _, _ in history(root, "closed_set_accuracy")] == [1, 2, 3]
+    assert [epoch for epoch, _, _ in history(root, "oscr.distance")] == [3]
+    assert not [name for name in run.data.metrics if name.startswith("final.")]
     assert [epoch for epoch, _, _ in history(root, "train_loss")] == [1, 2, 3]
     assert run.data.tags["difair.attempts"] == "2"
     files = Path(client(root).download_artifacts(run.info.run_id, "", str(root)))
@@ -205,21 +216,30 @@ def check_model(path: Path, place: RunFolder) -> None:
     assert expected.shape == (3, 30)
 
 
-def test_a_run_is_not_final_before_it_is_finished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_not_final_before_all_of_it_arrived(root: Path) -> None:
     place = created(root)
     execute(place, execution(), Events())
-    by = tracker(root)
 
-    def gone(*_: object, **__: object) -> None:
+    def gone(*_: object) -> NoReturn:
         raise ConnectionError("killed here")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(by._client, "set_terminated", gone)
-        with pytest.raises(ConnectionError):
-            ship(root, place, by=by)
+    with pytest.raises(ConnectionError):
+        ship(root, place, by=tracker(root, gone))
+    assert FINAL not in the_run(root).data.tags
     ship(root, place)
-    assert the_run(root).info.status == "FINISHED"
-    assert len(history(root, "final.closed_set_accuracy")) == 1
+    run = the_run(root)
+    assert (run.info.status, run.data.tags[FINAL]) == ("FINISHED", "true")
+    assert [file.path for file in client(root).list_artifacts(run.info.run_id, "figures")] == ["figures/training.png"]
+    assert len(history(root, "oscr.mos")) == 1
+
+
+def test_a_run_that_was_done_before_it_is_shipped_begins_when_it_began(root: Path) -> None:
+    place = created(root)
+    execute(place, execution(), Events())
+    ship(root, place)
+    run, first = the_run(root), json.loads((place.path / "attempts" / "0001.json").read_text())
+    assert run.info.start_time == int(first["started"] * 1000)
+    assert run.info.end_time > run.info.start_time
 
 
 def test_a_store_that_fails_is_named(root: Path) -> None:
@@ -234,13 +254,14 @@ def test_a_store_that_fails_is_named(root: Path) -> None:
     (root / "other").mkdir()
     (root / "other" / "mlflow.db").write_text("this is no database, but a text that is long enough to be read as one")
     with pytest.raises(Failure, match="cannot be used"):
-        tracker(root / "other")
+        tracker(root / "other").settle(live=True)
 
 
 OPENER = """
 import sys
 from pathlib import Path
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.store import FINAL
 from difair_hpc.runs.tracking import Tracker, default_uri
 
 root = Path(sys.argv[1])

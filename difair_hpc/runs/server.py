@@ -1,0 +1,57 @@
+"""A team's MLflow server (slurm/services): the file by which an output root names it, and care for its passwords."""
+
+from pathlib import Path
+
+from difair_hpc.errors import UserError
+from difair_hpc.files import read_json
+
+CREDENTIALS = "~/.mlflow/credentials"
+"""Where MLflow's clients look for user and password, unless the environment has them."""
+
+
+def address_file(root: Path) -> Path:
+    """Return the file of an output root that names its server; slurm/services writes and removes it."""
+    return root / "mlflow-server.json"
+
+
+def server_of(root: Path) -> str:
+    """Return the address of the server that an output root names, or nothing.
+
+    It is read at each use: a service job that was sent back goes on at another node.
+    """
+    content = read_json(address_file(root))
+    return str(content.get("tracking_uri", "")) if isinstance(content, dict) else ""
+
+
+def private(path: Path) -> Path:
+    """Return the path of a file with passwords if its owner alone can read it, or it is absent.
+
+    Raises:
+        UserError: others can read it; the message has the command that ends this.
+    """
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0
+    if mode & 0o077:
+        raise UserError(f"{path} holds passwords and is open to others (mode {mode:03o}): chmod 600 {path}")
+    return path
+
+
+def check_credentials(uri: str) -> None:
+    """Refuse a server where MLflow would take the password for it from a file that others can read.
+
+    Raises:
+        UserError: as `private` does.
+    """
+    if uri.startswith(("http://", "https://")):
+        private(Path(CREDENTIALS).expanduser())
+
+
+def remedy(reason: str) -> str:
+    """Return what to do when MLflow cannot be used for a reason."""
+    if "error code 401" in reason:
+        return (
+            f"The server knows no such user and password: MLflow looks for them in {CREDENTIALS} (mode 600), and "
+            "before that in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
+    if "error code 403" in reason:
+        return "Another account made a study of this name there: give yours another with study=NAME."
+    return "Choose another store with tracking_uri=…"

@@ -1,0 +1,210 @@
+"""MLflow's side of a study: an experiment that holds one run for the study, for each stage and for each run.
+
+A request that timed out may have been carried out, and two processes may show a run for the first time at once. So
+after a run was made, all that stand for the same thing are read: the first by id stays, the others are deleted.
+"""
+
+import fcntl
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from difair_hpc.errors import Failure
+from difair_hpc.files import usable_folder, write_once
+from difair_hpc.runs.server import check_credentials, remedy
+from difair_hpc.runs.shown import first_tags
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+FINAL = "difair.final"
+"""Tag of a run of which MLflow has everything, and of a study whose report it has."""
+KIND, STAGE, SIGNATURE = "difair.kind", "difair.stage", "difair.signature"
+ROOT = "difair.root"
+"""Tag for the output root: several may ship to one server, with studies of one name and the same runs in them."""
+
+Key = tuple[str, str, str]
+"""What an MLflow run stands for: run, stage or study; the stage's name; the signature."""
+
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""MLflow's own, where the user has none: it would wait 120 s and repeat seven times, which takes minutes, while what
+fails here is repeated later anyway; and it would report to its makers, for whom a node without network waits as well.
+"""
+
+
+class Store:
+    """The experiment of one study, and the MLflow runs in it that belong to one output root."""
+
+    def __init__(self, uri: str, *, root: Path, study: str) -> None:
+        """Open the store, and make the experiment if it is absent (one process at a time where it is a file)."""
+        self.runs: dict[Key, Run] = {}
+        """What has been read so far."""
+        self._study = study
+        self._lock = usable_folder(root, key="root") / ".mlflow.lock" if uri.startswith("sqlite:") else None
+        self._root = root_name(root)
+        with _one_at_a_time(self._lock):
+            self.client = client_of(uri)
+            self.experiment = self._opened(root)
+
+    def learn(self, condition: str = "") -> None:
+        """Read the runs of the experiment that fit a condition in MLflow's words; of two for one thing, keep one."""
+        found: dict[Key, dict[str, Run]] = {}
+        token: str | None = None
+        while token != "":
+            page = self.client.search_runs([self.experiment], condition, max_results=1000, page_token=token)
+            for run in page:
+                tags = run.data.tags
+                if KIND in tags and tags.get(ROOT, self._root) == self._root:
+                    found.setdefault(_key(tags), {})[run.info.run_id] = run
+            token = page.token or ""
+        for key, alike in found.items():
+            first, *others = sorted(alike)
+            self.runs[key] = alike[first]
+            for run_id in others:
+                self.client.delete_run(run_id)
+            if ROOT not in alike[first].data.tags:  # an earlier version made it
+                self.client.set_tag(first, ROOT, self._root)
+
+    def run(self, key: Key, tags: Mapping[str, str], *, start: float | None = None) -> "Run":
+        """Return the MLflow run for something, as it is now; it is made where it is absent.
+
+        Args:
+            key: What it stands for.
+            tags: Of a new one, beside those that say what it stands for.
+            start: Of a new one, seconds since 1970; None: now.
+        """
+        if key in self.runs:
+            self.runs[key] = self.client.get_run(self.runs[key].info.run_id)
+            return self.runs[key]
+        kind, stage, signature = key
+        condition = f"tags.`{SIGNATURE}` = '{signature}'" if signature else f"tags.`{KIND}` = '{kind}'"
+        with _one_at_a_time(self._lock):
+            self.learn(condition)
+            if key not in self.runs:
+                own = {KIND: kind, STAGE: stage, SIGNATURE: signature, ROOT: self._root}
+                whole = {**tags, **{name: value for name, value in own.items() if value}}
+                self.client.create_run(self.experiment, start_time=int((start or time.time()) * 1000), tags=whole)
+                self.learn(condition)
+        return self.runs[key]
+
+    def parent(self, stage: str = "") -> str:
+        """Return the id of the MLflow run of a stage, or of the study."""
+        key = ("stage", stage, "") if stage else ("study", "", "")
+        if key not in self.runs:
+            above = {"mlflow.parentRunId": self.parent()} if stage else {}
+            self.run(key, {"mlflow.runName": stage or self._study, **above})
+        return str(self.runs[key].info.run_id)
+
+    def _opened(self, root: Path) -> str:
+        from mlflow.exceptions import MlflowException
+
+        tags = first_tags(self._study, root)
+        found = self.client.get_experiment_by_name(self._study)
+        if found is None:
+            place = (root.absolute() / "mlartifacts" / self._study).as_uri() if self._lock is not None else None
+            try:
+                return str(self.client.create_experiment(self._study, artifact_location=place, tags=tags))
+            except MlflowException:
+                found = self.client.get_experiment_by_name(self._study)  # another process was faster
+                if found is None:
+                    raise
+        for key in tags.keys() - found.tags.keys():
+            self.client.set_experiment_tag(found.experiment_id, key, tags[key])
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+
+def is_server(uri: str) -> bool:
+    """Whether it is the address of a server, which any machine may ask, and not that of a file or database."""
+    return uri.startswith(("http://", "https://"))
+
+
+def client_of(uri: str) -> "MlflowClient":
+    """Return MLflow's client; to be called where its failures are `explained`.
+
+    Raises:
+        UserError: its passwords stand in a file that others can read.
+    """
+    check_credentials(uri)
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def root_name(root: Path) -> str:
+    """Return the name of an output root in MLflow, which it keeps wherever it is moved."""
+    path = root / "mlflow.root"
+    write_once(path, uuid.uuid4().hex[:12])
+    return path.read_text("utf-8")
+
+
+def settle(client: "MlflowClient", run: "Run", status: str, end: float | None = None) -> None:
+    """Give an MLflow run its status.
+
+    Args:
+        client: MLflow's.
+        run: The run as it was last read.
+        status: One of MLflow's; a run that is RUNNING again has no end.
+        end: When it ended, seconds since 1970; None: now, unless it has the status already.
+    """
+    from mlflow.entities import RunStatus
+
+    moment = 0 if status == "RUNNING" else int((end or time.time()) * 1000)
+    if run.info.status == status and (end is None or moment == (run.info.end_time or 0)):
+        return
+    # The public call sets an end, but cannot take it back.
+    store = client._tracking_client.store
+    store.update_run_info(run.info.run_id, RunStatus.from_string(status), moment, None)
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Say in one line that the store cannot be used.
+
+    Raises:
+        Failure: names the store and what happens now.
+    """
+    for name, value in _SETTINGS.items():  # it reads one of them when it is imported
+        os.environ.setdefault(name, value)
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, RequestException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise Failure(
+            f"the MLflow store {uri} cannot be used: {reason}. Training goes on and nothing is lost: difair sync ships "
+            f"it later. {remedy(reason)}"
+        ) from error
+
+
+def _key(tags: Mapping[str, str]) -> Key:
+    kind = tags[KIND]
+    stage = "" if kind == "study" else tags.get(STAGE) or tags["mlflow.runName"]
+    return kind, stage, tags.get(SIGNATURE, "")
+
+
+@contextmanager
+def _one_at_a_time(path: Path | None) -> Iterator[None]:
+    """Hold a lock of the operating system: several processes that make one SQLite store at once destroy it."""
+    if path is None:
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,72 @@
+"""What an experiment of MLflow says of its study, to the pages and to those who read them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, VIEW, first_tags, keep_report
+from difair_hpc.runs.tracking import default_uri, pages
+from tests.runs.shown import client, shown, tracker
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore:::mlflow"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def experiment(root: Path) -> "Experiment":
+    found = client(root).get_experiment_by_name("digits")
+    assert found is not None
+    return found
+
+
+def test_an_experiment_begins_with_its_kind_a_description_and_a_view(tmp_path: Path) -> None:
+    tags = first_tags("digits", tmp_path)
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert str(tmp_path) in tags[NOTE]
+    view = json.loads(tags[VIEW])
+    assert isinstance(view["createdAt"], int)
+    state = json.loads(view["state"])
+    assert state["searchFilter"] == "tags.`difair.kind` = 'run'"
+    assert "metrics.`closed_set_accuracy`" in state["selectedColumns"]
+
+
+def test_the_study_is_described_and_its_report_kept_once(tmp_path: Path) -> None:
+    by = tracker(tmp_path)
+    by.settle(live=True)
+    assert experiment(tmp_path).tags.items() >= {"mlflow.experimentKind": "custom_model_development"}.items()
+    number = experiment(tmp_path).experiment_id
+    assert pages(default_uri(tmp_path)) == {
+        "digits": f"#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=difair"
+    }
+    study = tmp_path / "studies/digits"
+    (study / "report").mkdir(parents=True)
+    page = study / "report/report.html"
+    page.write_text("<p>")
+    for note in ("first", "x" * (NOTE_LIMIT + 1)):
+        keep_report(study, [page], note)
+        by.finish_study()
+        (run,) = shown(tmp_path, "study")
+        assert run.data.tags[NOTE] == experiment(tmp_path).tags[NOTE] == note[:NOTE_LIMIT]
+    assert [file.path for file in client(tmp_path).list_artifacts(run.info.run_id, "report")] == ["report/report.html"]
+    tracker(tmp_path).settle(live=True)
+    assert experiment(tmp_path).tags[NOTE] == "x" * NOTE_LIMIT, "opening it again keeps it"
+
+
+def test_a_study_of_an_earlier_version_gets_its_view_and_keeps_its_description(tmp_path: Path) -> None:
+    tracker(tmp_path).settle(live=True)
+    seen, number = client(tmp_path), experiment(tmp_path).experiment_id
+    for key in (VIEW, NOTE):
+        seen.delete_experiment_tag(number, key)
+    seen.set_experiment_tag(number, NOTE, "mine")
+    tracker(tmp_path).settle(live=True)
+    tags = experiment(tmp_path).tags
+    assert (tags[NOTE], VIEW in tags) == ("mine", True)
