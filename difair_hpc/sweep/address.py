@@ -1,4 +1,4 @@
-"""The setting `storage=`: which addresses of Optuna's storage are possible, and what may be shown of a wrong one."""
+"""The settings `storage=` and `tracking_uri=`: which addresses are possible, and what may be shown of a wrong one."""
 
 import re
 from urllib.parse import urlsplit
@@ -23,6 +23,24 @@ def checked(address: str) -> str:
             "Files and lists of processes would show it; put it into ~/.pgpass or PGPASSWORD, where libpq looks for it."
         )
         raise InvalidValue("storage", shown, "a URL without a password", advice=advice)
+    return address
+
+
+def checked_tracking(address: str) -> str:
+    """Return the address of MLflow's store or server if it holds no password.
+
+    Raises:
+        InvalidValue: it holds one, or a user; which then are not in the message.
+    """
+    if address.startswith(("sqlite:", "file:")):
+        return address
+    shown = re.sub(r"^(https?://)[^/?#]*@", r"\1***@", without_secret(address))
+    if shown != address:
+        advice = (
+            "Files and lists of processes would show them; MLflow looks for them in ~/.mlflow/credentials (mode 600) "
+            "and in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and PostgreSQL's library in ~/.pgpass."
+        )
+        raise InvalidValue("tracking_uri", shown, "an address without user and password", advice=advice)
     return address
 
 

@@ -1,10 +1,12 @@
 """What a study asks for before it begins: how many runs, of how many epochs, and how many GPU-hours. Pure."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from difair_hpc.sweep.spec import StageSpec
+from difair_hpc.data.splits import sharing
+from difair_hpc.sweep.spec import ChoiceRule, StageSpec
 
 PROTOCOL_EPOCHS = 600
 """Epochs of the paper's protocol, to which a profile's GPU-hours refer."""
@@ -21,13 +23,17 @@ class StageCost:
 
 
 def planned_runs(stage: StageSpec, before: Mapping[str, StageSpec]) -> int:
-    """Return how many trials a stage will have; `before`: the earlier stages, of which one may choose its values."""
+    """Return how many runs a stage will have; `before`: the earlier stages, of which one may choose its values."""
     if stage.search == "optuna":
         return stage.trials
     if stage.search == "final":
-        return math.prod(map(len, (stage.benchmarks, stage.methods, stage.splits, stage.seeds)))
+        known = stage.base.get("benchmark.cifar_plus_known", "vehicles")
+        tasks = itertools.product(stage.benchmarks, stage.splits)
+        trainings = {sharing(*task, cifar_plus_known=known)[0] for task in tasks}
+        return len(trainings) * len(stage.methods) * len(stage.seeds)
     return math.prod(
-        before[axis.chosen_in].choose.keep if axis.chosen_in is not None else len(axis.values) for axis in stage.space
+        (before[axis.chosen_in].choose or ChoiceRule()).keep if axis.chosen_in is not None else len(axis.values)
+        for axis in stage.space
     )
 
 

@@ -37,16 +37,26 @@ class StageView:
     choice: Choice | None = None
 
     @property
+    def runs(self) -> int:
+        """Runs that it is made of: trials that share a run count once, as far as they are known."""
+        return self.planned - len(self.trials) + len(self.states)
+
+    @property
     def states(self) -> dict[str, RunState]:
         """Signature to state; trials that share a run count once."""
         return {trial.state.signature: trial.state for trial in self.trials}
 
     @property
+    def pruned(self) -> dict[str, str]:
+        """Signature to why the stage has pruned the run."""
+        return {trial.state.signature: trial.pruned for trial in self.trials if trial.pruned}
+
+    @property
     def waits(self) -> bool:
         """Whether nothing will happen until a user does something: it was halted, or all that is left is held."""
-        left = [state for state in self.states.values() if state.status != "done" and state.hold != "cancelled"]
-        busy = any(state.status == "running" for state in left) or any(not job.held for job in self.jobs)
-        return not self.complete and not busy and bool(self.halted or (left and all(state.hold for state in left)))
+        left = [t for t in self.trials if t.state.status != "done" and t.state.hold != "cancelled" and not t.pruned]
+        busy = any(trial.state.status == "running" for trial in left) or any(not job.held for job in self.jobs)
+        return not self.complete and not busy and bool(self.halted or (left and all(trial.held for trial in left)))
 
 
 def description(study: StudySpec, seen: Sequence[StageView]) -> dict[str, Any]:
@@ -74,6 +84,7 @@ def _stage(stage: StageSpec, view: StageView | None) -> dict[str, Any]:
     content: dict[str, Any] = {
         "name": stage.name,
         "search": stage.search,
+        "chooses": stage.choose is not None,
         "planned": None,
         "complete": False,
         "trials": [],

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 EndKind = Literal[
     "preempted", "requeued", "timed_out", "stalled", "node_failed", "out_of_memory",
-    "cancelled", "held", "stopped", "superseded", "failed", "died",
+    "cancelled", "held", "pruned", "stopped", "superseded", "failed", "died",
 ]  # fmt: skip
 
 MEANINGS: dict[EndKind, str] = {
@@ -25,6 +25,7 @@ MEANINGS: dict[EndKind, str] = {
     "out_of_memory": "it was out of memory; its next job asks for more",
     "cancelled": "its job was cancelled; difair resume starts it again",
     "held": "it was held back by difair hold; difair release lets it go on",
+    "pruned": "a search stopped it at the end of a cycle; difair resume trains it to its end",
     "stopped": "it was asked to stop, saved and left; it goes on from there",
     "superseded": "a later attempt took over",
     "failed": "it ended with an exception",
@@ -40,6 +41,7 @@ BUDGETS: dict[EndKind, int | None] = {
     "out_of_memory": 2,
     "cancelled": None,
     "held": None,
+    "pruned": None,
     "stopped": None,
     "superseded": None,
     "failed": 2,
@@ -68,7 +70,9 @@ _LOG: tuple[tuple[str, EndKind], ...] = (
     (r"CANCELLED AT \S+ \*\*\*", "cancelled"),
 )
 """slurmstepd's lines (src/slurmd/slurmstepd/req.c), the first that is found counts."""
-_SIGNALS: dict[str, EndKind] = {"SIGUSR2": "timed_out", "time": "timed_out", "held": "held", "cancelled": "cancelled"}
+_SIGNALS: dict[str, EndKind] = {
+    "SIGUSR2": "timed_out", "time": "timed_out", "held": "held", "cancelled": "cancelled", "pruned": "pruned",
+}  # fmt: skip
 _NO_MEMORY = re.compile(r"^MemoryError|DefaultCPUAllocator: can't allocate memory|Cannot allocate memory")
 
 

@@ -1,14 +1,29 @@
 """The trials of a study's stages on disk, `studies/<name>/`: what Optuna can be rebuilt from."""
 
 import json
+import re
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.files import append_line, read_json, write_atomically, write_once
+from difair_hpc.files import Form, append_line, parse_json, read_json, read_text, write_atomically, write_once
 from difair_hpc.sweep.space import Parameters
+
+_TRIAL = {"number": int, "parameters": dict, "signature": re.compile(r"\w[\w.-]*")}
+_RUNG = {
+    "run": str, "cycle": int, "epoch": int, "metric": str, "value": float, "eligible": bool, "reached": int,
+    "needed": float, "pruned": bool,
+}  # fmt: skip
+_STUDY = {
+    "stages": [
+        {
+            "name": str, "search?": str, "trials": [_TRIAL], "planned?": (int, None), "complete?": bool, "book?": str,
+            "reasons?": [str], "chosen?": [dict], "axes?": [dict], "objectives?": [str], "sampler?": str,
+        }
+    ]
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +38,33 @@ class Trial:
     """Of the run; several trials may share one."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rung:
+    """A run at the end of a cycle at which its stage prunes; `rungs.verdict` adds the last three, once and for all."""
+
+    run: str
+    """Signature."""
+    cycle: int
+    """Finished cycles: 1, 2, 4 …"""
+    epoch: int
+    metric: str
+    value: float
+    """Of the metric at that epoch."""
+    eligible: bool
+    """Whether the choice rule could take the run: one that it could not take pushes no other out."""
+    reached: int = 0
+    """Eligible runs that had come so far, and this one."""
+    needed: float = 0.0
+    """Least value with which it goes on."""
+    pruned: bool = False
+    """Whether it was stopped here."""
+
+    def __str__(self) -> str:
+        """Say what was compared."""
+        came = f"{self.needed:.4f} was needed among the {self.reached} runs that had come so far"
+        return f"{self.metric} {self.value:.4f} at epoch {self.epoch}; {came}"
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """Reads and writes the folder of one study; only the holder of the study's lease writes."""
@@ -31,16 +73,8 @@ class Ledger:
 
     def trials(self, stage: str) -> list[Trial]:
         """Return the trials of a stage by number; the first line of a number counts, torn lines are passed over."""
-        try:
-            lines = (self.path / f"{stage}.jsonl").read_text("utf-8").splitlines()
-        except FileNotFoundError:
-            return []
         trials: dict[int, Trial] = {}
-        for line in lines:
-            try:
-                content = json.loads(line)
-            except ValueError:
-                continue
+        for content in self._lines(stage, _TRIAL):
             trial = Trial(number=content["number"], parameters=content["parameters"], signature=content["signature"])
             trials.setdefault(trial.number, trial)
         return [trials[number] for number in sorted(trials)]
@@ -54,20 +88,32 @@ class Ledger:
         if lines:
             append_line(self.path / f"{stage}.jsonl", "\n".join(lines))
 
+    def rungs(self, stage: str) -> list[Rung]:
+        """Return the verdicts of a stage that prunes, in the order in which they were given."""
+        return [Rung(**content) for content in self._lines(f"{stage}.rungs", _RUNG)]
+
+    def add_rung(self, stage: str, rung: Rung) -> None:
+        """Put a verdict on record, before anything follows from it."""
+        append_line(self.path / f"{stage}.rungs.jsonl", json.dumps(asdict(rung)))
+
+    def _lines(self, name: str, form: Form) -> Iterator[dict[str, Any]]:
+        contents = (parse_json(line, form) for line in read_text(self.path / f"{name}.jsonl").splitlines())
+        return (content for content in contents if content is not None)
+
     def describe(self, content: Mapping[str, Any]) -> None:
         """Keep the study's stages as data, so that reading commands need no sweep file."""
         write_atomically(self.path / "study.json", json.dumps(content, indent=1))
 
     def description(self) -> Mapping[str, Any] | None:
-        """Return what `describe` kept, or None where there is no such study."""
-        content: Mapping[str, Any] | None = read_json(self.path / "study.json")
+        """Return what `describe` kept, or None where there is no such study, or the file is damaged."""
+        content: Mapping[str, Any] | None = read_json(self.path / "study.json", _STUDY)
         return content
 
     def database_name(self) -> str:
         """Return a name of the study that no study of another output root has: they may share a database."""
         path = self.path / "optuna.name"
         write_once(path, f"{self.path.name}-{uuid.uuid4().hex[:8]}")
-        return path.read_text("utf-8")
+        return read_text(path)
 
 
 def ledger(root: Path, study: str) -> Ledger:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.files import read_json, write_atomically
+from difair_hpc.files import fits, read_json, write_atomically
 from difair_hpc.sweep.ends import Accident, bad_nodes
 
 
@@ -41,4 +41,5 @@ class BadNodes:
 
     def read(self) -> dict[str, Any]:
         """Return node to `until` (seconds since 1970) and `why`, as on record."""
-        return dict(read_json(self._path) or {})
+        entries = read_json(self._path, dict) or {}
+        return {node: entry for node, entry in entries.items() if fits(entry, {"until": float, "why": str})}

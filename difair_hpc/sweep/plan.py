@@ -46,13 +46,20 @@ class TrialView:
     """Fingerprint of the newest failure; empty where the newest end was another."""
     unbegun: int = 0
     """Jobs of the run that ended in a row without ever beginning it."""
+    pruned: str = ""
+    """Why the trial's own stage has stopped the run at a rung; empty where it has not."""
+
+    @property
+    def held(self) -> str:
+        """How a user holds the run back; the pruning of another stage does not bind this one."""
+        return "" if self.state.hold == "pruned" else self.state.hold
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
     """One thing to do."""
 
-    kind: Literal["submit", "tell", "give_up", "propose", "halt"]
+    kind: Literal["submit", "tell", "give_up", "prune", "propose", "halt"]
     signature: str = ""
     trial: int = -1
     reason: str = ""
@@ -74,14 +81,15 @@ def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Sequence[Job], l
     actions = [action for trial in trials if (action := _ending(trial, limits)) is not None]
     if halt := _halt(trials, limits):
         return [*actions, Action(kind="halt", reason=halt)]
-    over = {trial.state.signature for trial in trials if finished(trial, limits) or trial.state.hold}
+    over = {trial.state.signature for trial in trials if finished(trial, limits) or trial.held}
     here = [job for job in jobs if not (job.held or over.issuperset(job.runs))]
     listed = {signature for job in jobs for signature in job.runs}
     running = {trial.state.signature for trial in trials if trial.state.status == "running"}
     waiting = _waiting(trials, running, listed, limits)
     strangers = -(-len(running - listed) // limits.lanes)
     free = max(0, limits.parallel - len(here) - strangers)
-    starting = max(0, limits.lanes * len(here) - len(running & listed))
+    beginning = {signature for job in here for signature in job.runs} - over
+    starting = max(0, limits.lanes * len(here) - len(running & beginning))
     frozen = {signature for job in jobs if job.held for signature in job.runs}
     queue = [trial for signature, trial in waiting.items() if signature not in frozen]
     needed = -(-max(0, len(queue) - starting) // limits.lanes)
@@ -94,12 +102,12 @@ def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Sequence[Job], l
 
 def finished(trial: TrialView, limits: Limits) -> bool:
     """Whether nothing more will come of the trial."""
-    return trial.state.status == "done" or bool(given_up(trial, limits))
+    return trial.state.status == "done" or bool(trial.pruned or given_up(trial, limits))
 
 
 def given_up(trial: TrialView, limits: Limits) -> str:
     """Return why the study goes on without the trial's run, or nothing."""
-    if trial.state.status in ("running", "done"):
+    if trial.state.status in ("running", "done") or trial.pruned:
         return ""
     if trial.state.hold == "cancelled":
         return "it was cancelled"
@@ -114,8 +122,9 @@ def next_step(trial: TrialView, jobs: Sequence[Job], limits: Limits) -> str:
     """Return in words what happens next with a trial's run, and why."""
     state = trial.state
     job = next((job for job in jobs if state.signature in job.runs), None)
-    if state.status == "done":
-        return "nothing: it is done"
+    if state.status == "done" or trial.pruned:
+        more = f"its stage has pruned it; difair resume {state.signature} trains it to its end"
+        return "nothing: it is done" if state.status == "done" else f"nothing: {more}"
     if state.hold == "held":
         return f"nothing: it is held; difair release {state.signature} lets it go on"
     if spent := given_up(trial, limits):
@@ -164,6 +173,8 @@ def _ending(trial: TrialView, limits: Limits) -> Action | None:
         return None
     if trial.state.status == "done":
         return Action(kind="tell", signature=trial.state.signature, trial=trial.number, reason="its run is done")
+    if trial.pruned:
+        return Action(kind="prune", signature=trial.state.signature, trial=trial.number, reason=trial.pruned)
     if reason := given_up(trial, limits):
         return Action(kind="give_up", signature=trial.state.signature, trial=trial.number, reason=reason)
     return None
@@ -183,7 +194,7 @@ def _halt(trials: Sequence[TrialView], limits: Limits) -> str:
 
 
 def _wants_a_job(trial: TrialView, busy: Collection[str], limits: Limits) -> bool:
-    if trial.state.signature in busy or trial.state.hold or finished(trial, limits):
+    if trial.state.signature in busy or trial.held or finished(trial, limits):
         return False
     return trial.state.status in ("new", "stopped", "failed", "dead")
 

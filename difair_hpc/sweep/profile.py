@@ -41,6 +41,9 @@ class Profile:
     """Jobs at once; None: locally one per GPU, or without a GPU one per CPU, at most 4; 32 on SLURM."""
     threads: int | None = None
     """CPU threads of each run; None: the CPUs of this machine shared equally, 4 on SLURM."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of training arithmetic; auto: bfloat16 where the device has it natively, float16 on a V100 or RTX 6000; float32
+    is the reference."""
     device: str = "auto"
     """auto, cpu or cuda."""
     checkpoint_epochs: int = 10

@@ -76,8 +76,8 @@ class Queue:
         if time.monotonic() < self._quiet_until:
             raise ClusterUnreachable(self._error)
         with _one_at_a_time(self._cache):
-            kept = read_json(self._cache) if self._cache is not None else None
-            if isinstance(kept, dict) and 0 <= time.time() - kept["time"] < self._max_age:
+            kept = read_json(self._cache, {"time": float, "text": str}) if self._cache is not None else None
+            if kept is not None and 0 <= time.time() - kept["time"] < self._max_age:
                 self._look = Look(jobs=tuple(parse_queue(kept["text"])), asked=kept["time"])
                 return self._look
             asked = time.time()
@@ -120,9 +120,14 @@ def shared_cache() -> Path | None:
 
 
 def parse_queue(text: str) -> list[QueuedJob]:
-    """Return the jobs of squeue's lines `id|task|state|nodes|reason|name`; a job without tasks is task 0."""
+    """Return the jobs of squeue's lines `id|task|state|nodes|reason|name`; a job without tasks is task 0.
+
+    Other lines are what a site's wrapper of squeue adds.
+    """
     jobs = []
     for line in text.splitlines():
+        if line.count("|") < 5:
+            continue
         job, task, state, node, reason, name = line.strip().split("|", maxsplit=5)
         number = int(task) if task.isdigit() else 0
         jobs.append(QueuedJob(id=job, name=name, task=number, state=state, reason=reason, node=node))
@@ -133,6 +138,8 @@ def parse_accounts(text: str) -> dict[str, JobEnd]:
     """Return the ends of sacct's lines `id|state|nodes`; of a state such as `CANCELLED by 0` the first word."""
     ends = {}
     for line in text.splitlines():
+        if line.count("|") != 2:
+            continue
         job, state, node = line.strip().split("|")
         word = state.split(maxsplit=1)[0] if state else ""
         ends[job] = JobEnd(id=job, state=word, node="" if node.startswith("None") else node, time=time.time())

@@ -8,28 +8,26 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from difair_hpc.errors import Failure, LimitReached, RunBusy
+from difair_hpc.errors import Failure, LimitReached, RunBusy, StorageUnreachable
 from difair_hpc.runs.folder import run_folder
-from difair_hpc.runs.marks import read_mark
-from difair_hpc.runs.spec import RunSpec, flat
+from difair_hpc.runs.marks import end_pruning, read_mark
+from difair_hpc.runs.spec import flat
 from difair_hpc.sweep.cluster import Cluster
 from difair_hpc.sweep.describe import StageView, description
 from difair_hpc.sweep.jobs import Job, Order
 from difair_hpc.sweep.ledger import Ledger, Trial, ledger
 from difair_hpc.sweep.nodes import BadNodes, NodeRule
 from difair_hpc.sweep.plan import Action, Limits, TrialView, finished, plan
+from difair_hpc.sweep.pruning import judge, pruned_runs, stop
 from difair_hpc.sweep.sight import Sight
-from difair_hpc.sweep.space import Parameters, certain_trials, resolved
-from difair_hpc.sweep.spec import Axis, StageSpec, StudySpec
+from difair_hpc.sweep.space import Build, Parameters, certain_trials, resolved, run_of
+from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
 from difair_hpc.sweep.stages import Candidate, Choice, choose
 
 if TYPE_CHECKING:
     from difair_hpc.sweep.study import Search
-
-BuildRun = Callable[[Mapping[str, Any], Parameters], RunSpec]
-"""From a stage's base and a trial's parameters to the run."""
 
 
 class Reconciler:
@@ -40,7 +38,7 @@ class Reconciler:
         study: StudySpec,
         *,
         root: Path,
-        build: BuildRun,
+        build: Build,
         cluster: Cluster,
         limits: Limits,
         storage: str = "",
@@ -87,7 +85,11 @@ class Reconciler:
         seen: list[StageView] = []
         chosen: dict[str, Sequence[Parameters]] = {}
         for stage in self.study.stages:
-            view = self._advance(stage, chosen, submit=submit and not self._held)
+            try:
+                view = self._advance(stage, chosen, submit=submit and not self._held)
+            except StorageUnreachable:
+                self._searches.clear()  # opened anew, a journal that was damaged meanwhile is rebuilt
+                raise
             seen.append(view)
             if not view.complete:
                 break
@@ -108,7 +110,7 @@ class Reconciler:
         views_ = self._views(stage, book, axes, trials, jobs)
         actions = plan(views_, to_propose=planned - len(trials), jobs=jobs, limits=self._limits)
         for action in actions:
-            if action.kind in ("tell", "give_up") or (submit and action.kind == "propose"):
+            if action.kind in ("tell", "give_up", "prune") or (submit and action.kind == "propose"):
                 self._carry_out(action, stage, book, axes)
         if submit and any(action.kind == "propose" for action in actions):  # a slot is free: fill it in this tick
             trials = self._proposed(stage, book, axes, wanted)
@@ -118,10 +120,12 @@ class Reconciler:
         halts = [action.reason for action in actions if action.kind == "halt"]
         if submit:
             submitted = self._submit([action for action in actions if action.kind == "submit"], stage, trials, views_)
-        complete = not self._held and len(trials) >= planned and all(finished(v, self._limits) for v in views_)
+        leaving = any(view.pruned and view.state.status == "running" for view in views_)
+        over = not leaving and all(finished(view, self._limits) for view in views_)
+        complete = not self._held and len(trials) >= planned and over
         choice = None
-        if complete and stage.search != "final":
-            choice = self._chosen(stage, trials, views_)
+        if complete and stage.search != "final" and stage.choose is not None:
+            choice = self._chosen(stage, stage.choose, trials, views_)
         return StageView(
             stage=stage,
             book=book,
@@ -141,16 +145,16 @@ class Reconciler:
         """Return the stage's trials, after those that are certain from the start have been put on record."""
         search = self._search(stage, book, axes)
         trials = self.ledger.trials(book)
-        new = [self._trial(stage, number, wanted[number]) for number in range(len(trials), len(wanted))]
+        known = {trial.number for trial in trials}  # a damaged line in the middle leaves a gap
+        new = [self._trial(stage, number, what) for number, what in enumerate(wanted) if number not in known]
         self.ledger.add(book, *new)
-        trials += new
+        trials = sorted([*trials, *new], key=lambda trial: trial.number)
         if search is not None:
             search.catch_up(trials)
         return trials
 
     def _trial(self, stage: StageSpec, number: int, parameters: Parameters) -> Trial:
-        signature = self._build(stage.base, parameters).signature
-        return Trial(number=number, parameters=parameters, signature=signature)
+        return Trial(number=number, parameters=parameters, signature=run_of(stage, parameters, self._build).signature)
 
     def _views(
         self, stage: StageSpec, book: str, axes: Sequence[Axis], trials: Sequence[Trial], jobs: Sequence[Job]
@@ -158,10 +162,17 @@ class Reconciler:
         search = self._search(stage, book, axes)
         told = search.told() if search is not None else {trial.number for trial in trials}
         self._sight.expect(jobs)
-        return [
+        seen = [
             replace(self._sight.view(trial.signature), number=trial.number, told=trial.number in told)
             for trial in trials
         ]
+        if search is None or stage.prune is None or not trials:
+            return seen
+        states = list({view.state.signature: view.state for view in seen}.values())
+        protocol = self._build(stage.base, trials[0].parameters).protocol
+        search.report(trials, judge(self.ledger, book, stage, protocol, states=states, root=self.root))
+        pruned = pruned_runs(self.ledger, book, self.root)
+        return [replace(view, pruned=pruned.get(view.state.signature, "")) for view in seen]
 
     def _carry_out(self, action: Action, stage: StageSpec, book: str, axes: Sequence[Axis]) -> None:
         search = self._search(stage, book, axes)
@@ -169,9 +180,13 @@ class Reconciler:
             assert search is not None, "only a sampler proposes one by one"
             self.ledger.add(book, self._trial(stage, *search.propose()))
         elif search is not None:
+            if action.kind == "prune":
+                stop(self.ledger, book, action.signature, action.reason, self.root)
+                self._sight.forget(action.signature)
+            pruned = any(rung.pruned and rung.run == action.signature for rung in self.ledger.rungs(book))
             result = run_folder(self.root, action.signature).result()
             evaluation = None if result is None else result["evaluation"]
-            search.tell(action.trial, evaluation, signature=action.signature)
+            search.tell(action.trial, evaluation, signature=action.signature, pruned=pruned)
 
     def _submit(
         self, actions: Sequence[Action], stage: StageSpec, trials: Sequence[Trial], seen: Sequence[TrialView]
@@ -192,8 +207,9 @@ class Reconciler:
         if not self._counts():
             raise RunBusy(f"study {self.study.name} was taken over by another process; this one submits nothing.")
         for signature in {signature for order in orders for signature in order.runs}:
-            spec = self._build(stage.base, by_signature[signature].parameters)
+            spec = run_of(stage, by_signature[signature].parameters, self._build)
             run_folder(self.root, signature).create(spec)
+            end_pruning(run_folder(self.root, signature).path)
             self._sight.forget(signature)
         try:
             self._cluster.submit(orders, exclude=self._nodes.now(self._sight.accidents.values()))
@@ -216,7 +232,7 @@ class Reconciler:
             self._searches[book] = open_search(self.ledger, url=self._storage, book=book, stage=stage, axes=axes)
         return self._searches[book]
 
-    def _chosen(self, stage: StageSpec, trials: Sequence[Trial], seen: Sequence[TrialView]) -> Choice:
+    def _chosen(self, stage: StageSpec, rule: ChoiceRule, trials: Sequence[Trial], seen: Sequence[TrialView]) -> Choice:
         candidates = [
             Candidate(
                 signature=trial.signature,
@@ -225,9 +241,9 @@ class Reconciler:
                 metrics=view.state.result["evaluation"] or {},
             )
             for trial, view in zip(trials, seen, strict=True)
-            if view.state.result is not None
+            if view.state.result is not None and not view.pruned
         ]
-        choice = choose(stage.choose, candidates)
+        choice = choose(rule, candidates)
         if not choice.chosen:
             raise Failure(f"stage {stage.name} can choose nothing: {' '.join(choice.reasons)}")
         return choice
@@ -236,4 +252,5 @@ class Reconciler:
 def _identity(stage: StageSpec, axes: Sequence[Axis], wanted: Sequence[Parameters]) -> str:
     """Name a stage by what is asked in it: another grid or another base is another list of trials, never a mix."""
     content = [dict(stage.base), [repr(axis) for axis in axes], list(wanted), stage.objectives, stage.sampler]
+    content += [stage.prune] if stage.prune else []
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:6]

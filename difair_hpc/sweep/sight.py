@@ -1,24 +1,28 @@
 """What a tick sees of the runs: where each stands, why its attempts ended, and which nodes fail them.
 
 The verdict on an attempt is put on record in the run folder once there is evidence enough. A run that is done is read
-once; one that no job executes cannot change, and is looked at again only now and then.
+once; one that no job executes, or that stands far down a job's list, cannot change, and is looked at again only now and
+then: so a tick costs what is at work, not what waits.
 """
 
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from difair_hpc.runs.attempts import AttemptView, set_kind, views
 from difair_hpc.runs.folder import RunFolder, RunState, run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
 from difair_hpc.sweep.cluster import Cluster
-from difair_hpc.sweep.ends import NODES_FAULT, Accident, EndKind, Evidence, fingerprint, kind_of
+from difair_hpc.sweep.ends import MEANINGS, NODES_FAULT, Accident, EndKind, Evidence, fingerprint, kind_of
 from difair_hpc.sweep.jobs import Job, JobEnd
 from difair_hpc.sweep.plan import TrialView
 
 _AGAIN_SECONDS = 30.0
+_AHEAD = 16
+"""Runs of a job, neither done nor pruned, that it may have begun, or begin next: it goes down its list."""
 _LOG_BYTES = 20_000
 _BACK_IN_QUEUE = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "CONFIGURING")
 
@@ -42,7 +46,8 @@ class Sight:
         """Take note of the jobs that have not ended, before anything is viewed."""
         self._by_id = {job.id: job for job in jobs}
         listed = {signature for job in jobs for signature in job.runs}
-        self._moving = listed | self._listed  # what has just left the list has changed as well
+        near = {one for job in jobs for one in islice((run for run in job.runs if not self._is_passed(run)), _AHEAD)}
+        self._moving = near | (self._listed - listed)  # what has just left the list has changed as well
         self._listed = listed
 
     def view(self, signature: str) -> TrialView:
@@ -51,7 +56,7 @@ class Sight:
         if before is not None:
             moment, old = before
             moves = old.state.status == "running" or signature in self._moving
-            if old.state.status == "done" or (not moves and time.monotonic() - moment < _AGAIN_SECONDS):
+            if self._is_done(signature) or (not moves and time.monotonic() - moment < _AGAIN_SECONDS):
                 return old
         view = self._look(run_folder(self._root, signature))
         self._seen[signature] = time.monotonic(), view
@@ -60,6 +65,15 @@ class Sight:
     def forget(self, signature: str) -> None:
         """Look anew at a run that was submitted."""
         self._seen.pop(signature, None)
+
+    def _is_passed(self, signature: str) -> bool:
+        """Whether a job passes over the run: it is done, or its stage has pruned it."""
+        seen = self._seen.get(signature)
+        return self._is_done(signature) or (seen is not None and seen[1].state.hold == "pruned")
+
+    def _is_done(self, signature: str) -> bool:
+        seen = self._seen.get(signature)
+        return seen is not None and seen[1].state.status == "done"
 
     def _look(self, folder: RunFolder) -> TrialView:
         state = folder.state()
@@ -116,8 +130,8 @@ class Sight:
     def _verdict(self, folder: RunFolder, attempts: Sequence[AttemptView], place: int) -> EndKind | None:
         """Return the type of an attempt's end; None while it works, or while SLURM may still tell more."""
         attempt = attempts[place]
-        if attempt.kind:
-            return attempt.kind  # type: ignore[return-value]
+        if attempt.kind in MEANINGS:
+            return attempt.kind
         later = attempts[place + 1] if place + 1 < len(attempts) else None
         if attempt.alive and later is None:
             return None
@@ -152,6 +166,6 @@ class Sight:
 
     def _note(self, signature: str, attempt: AttemptView, kind: EndKind) -> None:
         if kind in NODES_FAULT and attempt.place.node:
-            moment = float((attempt.end or attempt.beat or {"time": attempt.record["started"]})["time"])
+            moment = float((attempt.end or attempt.beat).get("time", attempt.record.get("started", 0.0)))
             accident = Accident(run=signature, node=attempt.place.node, time=moment, alike=fingerprint(attempt.end))
             self.accidents[signature, attempt.number] = accident

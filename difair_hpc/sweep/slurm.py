@@ -53,6 +53,7 @@ class SlurmCluster:
         command: Command = run_command,
         program: Sequence[str] = JOB_PROGRAM,
         record: bool = True,
+        server: str = "",
     ) -> None:
         """Prepare to submit.
 
@@ -68,6 +69,7 @@ class SlurmCluster:
             command: Runs a SLURM command.
             program: What a job executes.
             record: Put on record what the queue tells (the holder of the study's lease alone may).
+            server: Address of the MLflow server to which the jobs ship; empty: they do not.
         """
         self._root = root.absolute()
         self._study = self._root / "studies" / study
@@ -82,6 +84,7 @@ class SlurmCluster:
         self._command = command
         self._program = program
         self._record = record
+        self._server = server
         self._prefix = f"difair-{study}-{hashlib.sha256(str(self._root).encode()).hexdigest()[:6]}-"
 
     def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:
@@ -119,6 +122,7 @@ class SlurmCluster:
                 "execution": self._execution,
                 "minutes": self._profile.minutes,
                 "again": self._again,
+                "server": self._server,
                 "folder": str(Path.cwd() if self._code is None else self._code / "own"),
                 "code": None if self._code is None else str(self._code),
             }

@@ -1,12 +1,13 @@
 """From a search space to parameters, and from parameters to the keys of a run. Pure."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from difair_hpc.errors import InvalidValue
 from difair_hpc.osr.spec import anchor_distance
+from difair_hpc.runs.spec import RunSpec, trained_for
 from difair_hpc.sweep.spec import Axis, StageSpec
 
 Parameters = dict[str, Any]
@@ -68,6 +69,22 @@ def foreseen(stage: StageSpec) -> list[Parameters]:
         return [*final_parameters(every_benchmark, {}), *final_parameters(every_method, {})]
     known = [axis for axis in stage.space if axis.chosen_in is None]
     return grid([Axis(key=axis.key, values=axis.values or (axis.low, axis.high)) for axis in known])
+
+
+Build = Callable[[Mapping[str, Any], Parameters], RunSpec]
+"""Makes a run of a stage's base and a trial's parameters."""
+
+
+def run_of(stage: StageSpec, parameters: Parameters, build: Build) -> RunSpec:
+    """Return the run of a trial; in a final stage that is the training which serves the trial's benchmark and split.
+
+    Args:
+        stage: The trial's stage.
+        parameters: Of the trial.
+        build: As `config.build_run`.
+    """
+    spec = build(stage.base, parameters)
+    return trained_for(spec) if stage.search == "final" else spec
 
 
 def run_keys(parameters: Parameters) -> Parameters:

@@ -97,8 +97,10 @@ class StageSpec:
     """Optuna's sampler (search: optuna)."""
     objectives: tuple[str, ...] = ("closed_set_accuracy",)
     """Metrics that the sampler maximises."""
-    choose: ChoiceRule = field(default_factory=ChoiceRule)
-    """How the stage chooses."""
+    prune: Literal["restarts"] | None = None
+    """restarts: stop the worse runs at the ends of cycles (`rungs`); None: every run trains to its end."""
+    choose: ChoiceRule | None = field(default_factory=ChoiceRule)
+    """How the stage chooses; None: it only compares, and its runs stand side by side in the report."""
     chosen_in: str | None = None
     """Stage whose chosen configuration is retrained (search: final)."""
     benchmarks: tuple[str, ...] = ()
@@ -116,10 +118,21 @@ class StageSpec:
         if self.search == "optuna" and (self.trials < 1 or not self.objectives or not self.space):
             given = f"{self.trials} trials, {len(self.objectives)} objectives, {len(self.space)} searched keys"
             raise InvalidValue(key, given, "at least one of each (trials, objectives, space)")
+        if self.prune and (self.search == "final" or self.choose is None):
+            allowed = "null where nothing is chosen: pruning serves a choice, and may not look at images of the test"
+            raise InvalidValue(f"{key}.prune", self.prune, allowed)
+        if self.prune and self.search == "optuna" and len(self.objectives) > 1:
+            allowed = f"null with {len(self.objectives)} objectives: runs are ranked by one, which Optuna asks for too"
+            raise InvalidValue(f"{key}.prune", self.prune, allowed)
         if self.search == "grid" and (ranges := [axis.key for axis in self.space if axis.low is not None]):
             raise InvalidValue(f"{key}.space.{ranges[0]}", "an interval", "a list of values in a grid")
         if self.search == "final" and not (self.benchmarks and self.methods and self.splits and self.seeds):
             raise InvalidValue(key, "nothing to train", "at least one of benchmarks, methods, splits and seeds each")
+
+    @property
+    def rung_metric(self) -> str:
+        """What runs are compared by while they train: the sampler's objective, or what the choice goes by."""
+        return self.objectives[0] if self.search == "optuna" or self.choose is None else self.choose.metric
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +146,7 @@ class StudySpec:
         """Refuse a stage that waits for something that no earlier stage chooses."""
         before: dict[str, StageSpec] = {}
         for stage in self.stages:
-            earlier = f"an earlier stage ({', '.join(sorted(before)) or 'there is none'})"
+            earlier = f"an earlier stage that chooses ({', '.join(sorted(before)) or 'there is none'})"
             for source in [stage.chosen_in, *(axis.chosen_in for axis in stage.space)]:
                 if source is not None and source not in before:
                     raise InvalidValue(f"stages.{stage.name}: chosen_in", source, earlier)
@@ -141,9 +154,9 @@ class StudySpec:
                 if axis.chosen_in is not None and axis.key not in (offered := _chosen_keys(before[axis.chosen_in])):
                     allowed = "a stage that chooses this key; it chooses " + (", ".join(offered) or "nothing")
                     raise InvalidValue(f"stages.{stage.name}.space.{axis.key}: chosen_in", axis.chosen_in, allowed)
-            if stage.search != "final":
+            if stage.search != "final" and stage.choose is not None:
                 before[stage.name] = stage
 
 
 def _chosen_keys(stage: StageSpec) -> tuple[str, ...]:
-    return (stage.choose.of,) if stage.choose.of else tuple(axis.key for axis in stage.space)
+    return (stage.choose.of,) if stage.choose and stage.choose.of else tuple(axis.key for axis in stage.space)

@@ -34,9 +34,7 @@ class Choice:
 
 def choose(rule: ChoiceRule, candidates: Sequence[Candidate]) -> Choice:
     """Apply the rule of a stage to its finished configurations."""
-    eligible = [
-        c for c in candidates if _coefficient(c) < rule.below_coefficient and _value(c, rule.metric) is not None
-    ]
+    eligible = [c for c in candidates if is_eligible(rule, c.keys) and _value(c, rule.metric) is not None]
     reasons = [
         f"{len(eligible)} of {len(candidates)} configurations are eligible: "
         f"radius coefficient below {rule.below_coefficient:g}, training did not diverge."
@@ -58,13 +56,18 @@ def choose(rule: ChoiceRule, candidates: Sequence[Candidate]) -> Choice:
     return Choice(chosen=chosen, reasons=tuple(reasons))
 
 
+def is_eligible(rule: ChoiceRule, keys: Mapping[str, Any]) -> bool:
+    """Whether the rule may choose a run with these flat keys, as far as they tell."""
+    return float(keys.get("method.radius_coefficient", 0.0)) < rule.below_coefficient
+
+
 def check_rule(stage: StageSpec, keys: Collection[str]) -> None:
     """Refuse a rule that speaks of a key that the runs of its stage, with these `keys`, do not have.
 
     Raises:
         UnknownKey: names the key and the valid ones.
     """
-    rule = stage.choose
+    rule = stage.choose or ChoiceRule()
     words = [preference.split() for preference in rule.prefer]
     spoken = [name for word, name, *_ in words if word != "highest"] + ([rule.of] if rule.of else [])
     for key in spoken:
@@ -103,10 +106,6 @@ def _distinct(ranked: Sequence[Candidate], rule: ChoiceRule) -> tuple[Parameters
         if choice not in chosen:
             chosen.append(dict(choice))
     return tuple(chosen[: rule.keep])
-
-
-def _coefficient(candidate: Candidate) -> float:
-    return float(candidate.keys.get("method.radius_coefficient", 0.0))
 
 
 def _value(candidate: Candidate, metric: str) -> float | None:

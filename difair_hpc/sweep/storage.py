@@ -1,5 +1,8 @@
 """Optuna's storages: a journal in the study's folder, or a PostgreSQL database. All in them can be rebuilt."""
 
+import hashlib
+import json
+import os
 import re
 import time
 import weakref
@@ -17,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from difair_hpc.errors import StorageUnreachable, UserError
+from difair_hpc.files import read_json, write_atomically
 
 Place = Path | str
 """A journal, or the URL of a PostgreSQL database."""
@@ -40,23 +44,35 @@ def add_trials(place: Place, storage: BaseStorage, study: str, trials: Sequence[
     if isinstance(place, str):
         optuna.load_study(study_name=study, storage=storage).add_trials(trials)
         return
-    file = JournalFileBackend(str(place.absolute()))
+    file = _Sealed(place.absolute())
     memory = _Memory(file.read_logs(0))
     held = len(memory.logs)
     optuna.load_study(study_name=study, storage=JournalStorage(memory)).add_trials(trials)
     file.append_logs(memory.logs[held:])
 
 
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    optuna.exceptions.OptunaError,
+)
+"""What Optuna raises on a journal that it cannot replay; one torn line makes it refuse all of it for good."""
+
+
 @contextmanager
 def explained(place: Place) -> Iterator[None]:
-    """Say in one message that the storage cannot be used: gone, full, refused, or a study in it deleted meanwhile.
+    """Say in one message that the storage cannot be used: gone, full, refused, damaged, or a study in it deleted.
 
     Raises:
         StorageUnreachable: names the storage and what to do.
     """
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, KeyError, RuntimeError) as error:
+    except (SQLAlchemyError, OSError, RuntimeError, *_UNREADABLE) as error:
         advice = "" if isinstance(place, Path) else " storage= (nothing) takes a journal in the study's folder instead."
         raise StorageUnreachable(
             f"Optuna's storage {place} cannot be used: {_reason(error)}. Runs that were started go on, and nothing is "
@@ -108,27 +124,50 @@ def _journal(path: Path) -> JournalStorage:
     try:
         if path.exists() and not _ends_whole(path):
             raise ValueError("torn last line")
-        return JournalStorage(JournalFileBackend(str(path)))
+        return JournalStorage(_Sealed(path))
     except _UNREADABLE:
         path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
-        return JournalStorage(JournalFileBackend(str(path)))
-
-
-_UNREADABLE = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    optuna.exceptions.OptunaError,
-)
-"""What Optuna raises on a journal that it cannot replay; one torn line makes it refuse all of it for good."""
+        return JournalStorage(_Sealed(path))
 
 
 def _ends_whole(path: Path) -> bool:
     content = path.read_bytes()
     return not content or content.endswith(b"\n")
+
+
+class _Sealed(JournalFileBackend):
+    """A journal with its length and digest in a file beside it: Optuna would believe a flipped bit.
+
+    Whatever others have appended is taken as it is; what was there before must not change.
+    """
+
+    def __init__(self, path: Path) -> None:
+        seal = path.with_name(f"{path.name}.sha256")
+        if not path.exists():
+            seal.unlink(missing_ok=True)
+        super().__init__(str(path))
+        self._path, self._seal, self._size, self._digest = path, seal, 0, hashlib.sha256()
+        if (known := read_json(seal)) is not None:
+            self._take(known["size"])
+            if known["sha256"] != self._digest.hexdigest():
+                raise ValueError("it was changed")
+        self._take()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._take()
+        super().append_logs(logs)
+        self._take()
+        write_atomically(self._seal, json.dumps({"size": self._size, "sha256": self._digest.hexdigest()}))
+
+    def _take(self, size: int | None = None) -> None:
+        """Take into the digest what follows in the file, up to a length of `size` bytes."""
+        with self._path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < (self._size if size is None else size):
+                raise ValueError("a part of it is missing")
+            file.seek(self._size)
+            new = file.read(-1 if size is None else size - self._size)
+        self._digest.update(new)
+        self._size += len(new)
 
 
 class _Memory(BaseJournalBackend):

@@ -4,7 +4,7 @@ Only the holder of the study's lease opens it for writing. A storage that is gon
 ledger with the same trial numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.describe import searched
-from difair_hpc.sweep.ledger import Ledger, Trial
+from difair_hpc.sweep.ledger import Ledger, Rung, Trial
+from difair_hpc.sweep.pruning import was_stopped
 from difair_hpc.sweep.space import Parameters
 from difair_hpc.sweep.spec import Axis, StageSpec
 from difair_hpc.sweep.storage import Place, add_trials, explained, open_storage
+
+JOURNAL = "optuna.journal"
+"""Optuna's storage in the study's folder."""
 
 _LIVE = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -50,6 +54,7 @@ class Search:
         # There is one writer, so what was read or written once need not be read again.
         self._count: int | None = None
         self._ended: set[int] = set()
+        self._reported: set[tuple[str, int]] = set()
         with explained(storage):
             self._storage = open_storage(storage)
             self._study = self._opened()
@@ -69,6 +74,7 @@ class Search:
                 optuna.delete_study(study_name=self._name, storage=self._storage)
                 self._study = self._opened()
                 held = []
+                self._reported.clear()
             if missing := [self._running(trial) for trial in trials[len(held) :]]:
                 add_trials(self._place, self._storage, self._name, missing)
         self._ended = {trial.number for trial in held if trial.state not in _LIVE}
@@ -87,18 +93,39 @@ class Search:
         """Return the numbers of the trials that have ended for Optuna."""
         return set(self._ended)
 
-    def tell(self, number: int, metrics: Mapping[str, float | None] | None, *, signature: str) -> None:
-        """Tell how a trial ended: its metrics, or None where it failed; a diverged run has no metrics and fails too."""
+    def report(self, trials: Sequence[Trial], rungs: Sequence[Rung]) -> None:
+        """Hold the value of each rung, with finished cycles as step, for the trials of its run that have not ended."""
+        for rung in rungs:
+            if (rung.run, rung.cycle) in self._reported:
+                continue
+            with explained(self._place):
+                for number in [one.number for one in trials if one.signature == rung.run]:
+                    trial = self._storage.get_trial(self._id(number))
+                    if trial.state in _LIVE and rung.cycle not in trial.intermediate_values:
+                        self._storage.set_trial_intermediate_value(trial._trial_id, rung.cycle, rung.value)
+            self._reported.add((rung.run, rung.cycle))
+
+    def tell(
+        self, number: int, metrics: Mapping[str, float | None] | None, *, signature: str, pruned: bool = False
+    ) -> None:
+        """Tell how a trial ended: its metrics, or None where it failed; a diverged run has no metrics and fails too.
+
+        With `pruned` its last value at a rung is what Optuna goes by, whatever came of the run since.
+        """
         values = [] if metrics is None else [metrics.get(name) for name in self.stage.objectives]
         whole = [float(value) for value in values if value is not None]
         with explained(self._place):
-            trial = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-            self._storage.set_trial_user_attr(trial, "signature", signature)
-            if len(whole) == len(self.stage.objectives):
+            self._storage.set_trial_user_attr(self._id(number), "signature", signature)
+            if pruned:
+                self._study.tell(number, state=TrialState.PRUNED)
+            elif len(whole) == len(self.stage.objectives):
                 self._study.tell(number, whole)
             else:
                 self._study.tell(number, state=TrialState.FAIL)
         self._ended.add(number)
+
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
 
     def _opened(self) -> optuna.Study:
         try:
@@ -115,28 +142,52 @@ def open_search(folder: Ledger, *, url: str, book: str, stage: StageSpec, axes: 
     """Open the search of a stage of the study in `folder`: in the journal there, or in the database of `url`."""
     if url:
         return Search(storage=url, name=f"{folder.database_name()}/{book}", stage=stage, axes=axes)
-    return Search(storage=folder.path / "optuna.journal", name=f"{folder.path.name}/{book}", stage=stage, axes=axes)
+    return Search(storage=folder.path / JOURNAL, name=f"{folder.path.name}/{book}", stage=stage, axes=axes)
 
 
-def rebuild(folder: Ledger, described: Mapping[str, Any], *, root: Path, url: str) -> int:
+def is_kept(folder: Ledger, *, url: str) -> bool:
+    """Whether Optuna's storage has a search of the study in `folder`."""
+    if not url:
+        return (folder.path / JOURNAL).exists()
+    with explained(url):
+        names = optuna.get_all_study_names(open_storage(url))
+    return any(name.startswith(f"{folder.database_name()}/") for name in names)
+
+
+def rebuild(
+    folder: Ledger, described: Mapping[str, Any], *, root: Path, url: str, lost: Callable[[str], bool] = lambda _: False
+) -> int:
     """Bring a stage of study.json up to date in Optuna, from ledger and run folders, and return its number of trials.
 
-    A run without a result leaves its trial running, unless the stage is complete: then it was given up. The caller
-    holds the study's lease.
+    The caller holds the study's lease.
+
+    Args:
+        folder: The study's.
+        described: The stage, as study.json has it.
+        root: Output root.
+        url: Of the database; empty: the journal.
+        lost: Whether a run without a result was given up; else its trial stays running until the stage is complete.
     """
     stage = searched(described)
     assert stage is not None, "the caller asked"
     trials = folder.trials(described["book"])
     search = open_search(folder, url=url, book=described["book"], stage=stage, axes=stage.space)
     search.catch_up(trials)
+    rungs = folder.rungs(described["book"])
+    search.report(trials, rungs)
+    pruned = {rung.run for rung in rungs if rung.pruned}
     told = search.told()
     for trial in trials:
         if trial.number in told:
             continue
+        if trial.signature in pruned:
+            if was_stopped(folder, described["book"], trial.signature, root):  # else the next tick does both
+                search.tell(trial.number, None, signature=trial.signature, pruned=True)
+            continue
         state = run_folder(root, trial.signature).state()
         if state.result is not None:
             search.tell(trial.number, state.result["evaluation"], signature=trial.signature)
-        elif described["complete"] and state.status != "running":
+        elif state.status != "running" and (described["complete"] or lost(trial.signature)):
             search.tell(trial.number, None, signature=trial.signature)
     return len(trials)
 

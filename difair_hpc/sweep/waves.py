@@ -11,8 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.files import read_json, write_atomically, write_once
+from difair_hpc.files import fits, read_json, write_atomically, write_once
 from difair_hpc.sweep.jobs import JobEnd
+
+_WAVE = {"jobs": [[str]], "begun?": [int], "time": float}
+_ANSWER = {"id?": str, "time?": float, "error?": str, "refused?": bool}
+_END = {"id?": str, "state?": str, "node?": str, "time?": float, "begun?": int}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,7 +66,9 @@ class Waves:
         """Return the waves by number, after a look at the disk; what is there for good is read once."""
         for path in sorted(self._folder.glob("????*.json")):
             number, _, rest = path.name.partition(".")
-            if rest == "json" and int(number) not in self._known and (content := read_json(path)) is not None:
+            if rest != "json" or not number.isdecimal() or int(number) in self._known:
+                continue
+            if (content := read_json(path, _WAVE)) is not None and all(content["jobs"]):
                 self._keep(_wave(int(number), path, content))
         waves = list(self._known.values())
         for wave in waves:
@@ -86,7 +92,10 @@ class Waves:
     def add(self, content: Mapping[str, Any]) -> Wave:
         """Put the next wave on disk before it is submitted; `content` has at least jobs and begun."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((wave.number for wave in self.read()), default=0)
+        self.read()
+        names = [path.stem for path in self._folder.glob("????*.json")]  # a damaged wave keeps its number
+        taken = [int(name) for name in names if name.isdecimal()]
+        number = 1 + max(taken, default=0)
         path = self._folder / f"{number:04d}.json"
         whole = {**content, "time": time.time()}
         made = write_once(path, json.dumps(whole))
@@ -110,14 +119,20 @@ class Waves:
 
 
 def _wave(number: int, path: Path, content: Mapping[str, Any]) -> Wave:
-    begun = content.get("begun", [0] * len(content["jobs"]))
+    tasks = len(content["jobs"])
+    begun = [*content.get("begun", ()), *[0] * tasks][:tasks]
     return Wave(number=number, path=path, jobs=content["jobs"], begun=begun, time=float(content["time"]))
 
 
 def _refresh(wave: Wave) -> None:
-    answer = read_json(wave.path.with_suffix(".answer.json")) or {}
+    answer = read_json(wave.path.with_suffix(".answer.json"), _ANSWER) or {}
     wave.id = answer.get("id", "")
     wave.answered = float(answer.get("time", 0.0)) if not answer.get("error") else 0.0
     wave.refused = bool(answer.get("refused"))
-    ends = read_json(wave.path.with_suffix(".ends.json")) or {}
-    wave.ends = {int(task): JobEnd(**end) for task, end in ends.items()}
+    ends = read_json(wave.path.with_suffix(".ends.json"), dict) or {}
+    tasks = {str(task): task for task in range(len(wave.jobs))}
+    wave.ends = {tasks[task]: JobEnd(**end) for task, end in ends.items() if task in tasks and _is_end(end)}
+
+
+def _is_end(end: Any) -> bool:
+    return fits(end, _END) and end.keys() <= JobEnd.__dataclass_fields__.keys()

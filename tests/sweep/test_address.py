@@ -4,7 +4,7 @@ import pytest
 
 from difair_hpc import config
 from difair_hpc.errors import InvalidValue, UserError
-from difair_hpc.sweep.address import checked
+from difair_hpc.sweep.address import checked, checked_tracking
 
 SECRETS = ("hunter2", "hun/ter2", "hun@ter2", "hun:ter2", "hun#ter2", "hun?ter2", "12/ter2", "12#ter2", "12@ter2")
 
@@ -82,3 +82,41 @@ def test_the_word_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DIFAIR_STORAGE", "redis://db")
     with pytest.raises(InvalidValue, match="storage=redis://db is not possible"):
         config.settings_only([])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "none",
+        "./runs",
+        "http://there:5000",
+        "https://there/mlflow",
+        "http://[::1]:5000",
+        "postgresql://me@there/mlflow",
+        "sqlite:////data/a:b@c/mlflow.db",
+        "file:///a:b@c",
+    ],
+)
+def test_an_address_of_mlflow_without_a_password_is_returned_as_it_is(address: str) -> None:
+    assert checked_tracking(address) == address
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("form", ["http://me:{}@there:5000", "https://:{}@there", "postgresql://me:{}@db/mlflow"])
+def test_a_password_for_mlflow_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, form: str, secret: str
+) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        checked_tracking(form.format(secret))
+    assert "ter2" not in str(caught.value)
+    assert "MLFLOW_TRACKING_USERNAME" in str(caught.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", form.format(secret))
+    with pytest.raises(InvalidValue, match="tracking_uri=.*~/.mlflow/credentials"):
+        config.settings_only([])
+
+
+def test_a_token_before_the_host_is_refused_as_well() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        checked_tracking("https://hunter2@there")
+    assert str(caught.value).startswith("tracking_uri=https://***@there is not possible")

@@ -292,3 +292,8 @@ def test_any_history_stays_in_bounds_and_ends(data: st.DataObject) -> None:
     else:
         pytest.fail("the study never ended")
     assert world.told == set(range(len(world.trials)))
+
+
+def test_a_run_that_is_held_and_leaves_is_no_sign_that_another_job_has_begun() -> None:
+    states = [trial(0, "running", hold="held"), trial(1, "new")]
+    assert planned(*states, jobs=["run0", "run1"]) == [], "the job of run1 waits: it is not submitted twice"

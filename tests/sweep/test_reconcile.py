@@ -160,6 +160,18 @@ def test_a_diverged_run_is_done_and_never_chosen(tmp_path: Path) -> None:
     assert view.choice.reasons[0].startswith("2 of 3 configurations are eligible")
 
 
+def test_a_stage_that_compares_chooses_nothing_and_ends_whatever_its_runs_reach(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.how = lambda signature: finish(tmp_path, signature, diverged=True)
+    compares = dataclasses.replace(COARSE, choose=None)
+    (view,) = bench.drive(StudySpec(name="mini", stages=(compares,)))
+    assert view.complete
+    assert view.choice is None
+    described = ledger(tmp_path, "mini").description()
+    assert described is not None
+    assert (described["stages"][0]["chooses"], described["stages"][0]["chosen"]) == (False, [])
+
+
 def test_where_nothing_can_be_chosen_the_study_says_so(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.how = lambda signature: finish(tmp_path, signature, diverged=True)
@@ -202,3 +214,29 @@ def test_runs_are_on_disk_before_their_job_is_submitted(tmp_path: Path) -> None:
     assert len(bench.cluster.submitted) == 2
     for (signature,) in bench.cluster.submitted:
         assert run_folder(tmp_path, signature).spec().signature == signature
+
+
+def test_tasks_with_the_same_known_classes_are_trained_once_in_a_final_stage(tmp_path: Path) -> None:
+    base = {"protocol": "short", "protocol.epochs": 2}
+    names = ("cifar10", "cifar+10", "cifar+50")
+    final = dataclasses.replace(FINAL, chosen_in=None, base=base, benchmarks=names, methods=("cac",), splits=(0, 1, 2))
+    bench = Bench(tmp_path)
+    (view,) = bench.drive(StudySpec(name="shared", stages=(final,)))
+    # cifar10 has one set in splits 0 and 1; the six tasks of CIFAR+N share one training.
+    assert (view.planned, view.runs, len(bench.executed)) == (9, 3, 3)
+    assert view.complete
+    described = ledger(tmp_path, "shared").description()
+    assert described is not None
+    tasks: dict[str, list[tuple[str, int]]] = {trial["signature"]: [] for trial in described["stages"][0]["trials"]}
+    for trial in described["stages"][0]["trials"]:
+        tasks[trial["signature"]].append((trial["parameters"]["benchmark"], trial["parameters"]["split"]))
+    assert sorted(map(len, tasks.values())) == [1, 2, 6]
+
+
+def test_a_trial_whose_line_in_the_ledger_is_damaged_is_entered_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reconciler().tick()
+    (book,) = (tmp_path / "studies/mini").glob("coarse-*.jsonl")
+    first, second, *rest = book.read_text().splitlines()
+    book.write_text("\n".join([first, second[:-5], *rest]) + "\n")
+    assert [len(view.trials) for view in bench.drive()][:1] == [3]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from difair_hpc.config import build_run
-from difair_hpc.runs.folder import RunFolder, run_folder
+from difair_hpc.runs.folder import RunFolder, RunState, run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
 from difair_hpc.runs.place import Place
 from difair_hpc.sweep.cluster import MemoryCluster
@@ -167,3 +167,40 @@ def test_a_run_is_looked_at_again_while_a_job_lists_it_and_once_after(scene: Sce
     sight.expect([])
     finish(scene.root, scene.folder.signature)
     assert sight.view(scene.folder.signature).state.status == "done"
+
+
+def test_of_a_long_list_a_tick_looks_at_what_the_job_is_at(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+    for seed in range(100):
+        spec = build_run({"benchmark": "digits", "protocol": "short", "protocol.epochs": 9, "seed": seed}, {})
+        run_folder(scene.root, spec.signature).create(spec)
+        runs.append(spec.signature)
+    job, sight = Job(runs=tuple(runs), id="7_0", state="RUNNING"), scene.sight()
+    looked: list[str] = []
+    whole = RunFolder.state
+
+    def noted(folder: RunFolder) -> RunState:
+        looked.append(folder.signature)
+        return whole(folder)
+
+    def tick() -> list[str]:
+        looked.clear()
+        sight.expect([job])
+        views = [sight.view(signature) for signature in runs]
+        assert [view.state.status for view in views].count("done") == len(done)
+        return list(looked)
+
+    done: list[str] = []
+    monkeypatch.setattr(RunFolder, "state", noted)
+    monkeypatch.setattr("difair_hpc.sweep.sight._AGAIN_SECONDS", 3600.0)  # however slow the machine is
+    assert tick() == runs, "all of them once"
+    assert tick() == runs[:16]
+    for signature in runs[:10]:
+        finish(scene.root, signature)
+        done.append(signature)
+    assert tick() == runs[:16]
+    assert tick() == runs[10:26], "it follows the job down its list"
+    for signature in runs[10:12]:
+        write_mark(run_folder(scene.root, signature).path, Mark(hold="pruned"))
+    assert tick() == runs[10:26]
+    assert tick() == runs[12:28], "the job passes over what was pruned"
