@@ -10,6 +10,11 @@ from matplotlib.figure import Figure
 
 from difair_hpc.files import usable_folder, write_atomically
 
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C6D00")
+"""Apart from each other for colour-blind readers (Okabe and Ito, its yellow darkened)."""
+DASHES = ("solid", "dashed", "dashdot", "dotted")
+MARKERS = ("o", "^", "s", "v", "D", "P", "X", "<", "p", ">")
+
 _FORMATS: dict[str, dict[str, str | None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
@@ -20,11 +25,16 @@ def new_figure(width_inch: float, height_inch: float) -> Figure:
     return figure
 
 
-def without_values(figure: Figure, title: str) -> Figure:
-    """Say on the figure that there is nothing to draw yet."""
+def without_values(figure: Figure, title: str, missing: str = "no run to draw yet") -> Figure:
+    """Say on the figure that there is nothing to draw, and what is missing."""
     figure.suptitle(title, fontsize=11)
-    figure.text(0.5, 0.45, "no run to draw yet", ha="center", va="center", color="0.35")
+    figure.text(0.5, 0.45, missing, ha="center", va="center", color="0.35")
     return figure
+
+
+def literal(name: str) -> str:
+    """Return a name so that matplotlib prints it as it is: between two $ it would read a formula."""
+    return name.replace("$", r"\$")
 
 
 def save(figure: Figure, path: Path, suffixes: Sequence[str] = tuple(_FORMATS)) -> tuple[Path, ...]:

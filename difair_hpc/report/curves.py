@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from difair_hpc.report.canvas import new_figure, without_values
+from difair_hpc.report.canvas import COLOURS, DASHES, new_figure, without_values
 
 History = Sequence[Mapping[str, object]]
 
@@ -17,8 +17,6 @@ SPREAD = "weight_spread."
 
 _NO_METRICS = ("epoch", "attempt", "time", "timestamp", "seconds")
 _IN_LEGEND = 12
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C6D00")
-_DASHES = ("solid", "dashed", "dashdot", "dotted")
 
 
 def training_curves(histories: Mapping[str, History], metrics: Sequence[str] | None = None) -> Figure:
@@ -95,7 +93,7 @@ def _number(value: object) -> float | None:
 
 
 def _style(number: int) -> tuple[str, str]:
-    return _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
+    return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
 
 
 def _plot(ax: Axes, history: History, name: str, label: str, number: int) -> None:

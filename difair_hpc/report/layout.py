@@ -16,6 +16,10 @@ class Cell:
     """For people."""
     parts: tuple[tuple[str, Plain], ...] = ()
     """For programs, by name; the name "" is the column's own. Empty: the text is the value."""
+    best: bool = False
+    """Whether our number is the best of its column; `strong` says which part of the text is to be bold."""
+    links: tuple[str, ...] = ()
+    """Signatures of the runs behind the number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +40,12 @@ class Table:
         assert all(len(row) == len(self.header) for row in self.rows), "a row has other columns than the header"
 
 
+def strong(cell: Cell) -> tuple[str, str]:
+    """Return the text in two parts: what is bold where the cell is best, and the rest (the paper's number, with [ )."""
+    ours, bracket, rest = cell.text.partition(" [")
+    return ours, bracket + rest
+
+
 def texts(table: Table) -> list[list[str]]:
     """Return the cells as texts, row by row, for a terminal."""
     return [[cell.text for cell in row] for row in table.rows]
@@ -50,8 +60,11 @@ def records(table: Table) -> list[dict[str, Plain]]:
 def markdown(table: Table, *, level: int = 2) -> str:
     """Return the table as GitHub Markdown: a heading of this `level`, the table, the notes."""
     lines = [f"{'#' * level} {escaped(table.title)}", ""]
-    lines += [_markdown_line(table.header), _markdown_line(["---"] + ["---:"] * (len(table.header) - 1))]
-    lines += [_markdown_line(row) for row in texts(table)]
+    lines += [
+        _markdown_line([_inline(name) for name in table.header]),
+        _markdown_line(["---"] + ["---:"] * (len(table.header) - 1)),
+    ]
+    lines += [_markdown_line([_markdown_cell(cell) for cell in row]) for row in table.rows]
     lines += [""] * bool(table.notes) + [f"- {escaped(note)}" for note in table.notes]
     return "\n".join(lines) + "\n"
 
@@ -75,7 +88,16 @@ def escaped(text: str, signs: str = "|*`[]") -> str:
 
 
 def _markdown_line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(escaped(cell, '|*`') for cell in cells)} |"
+    return f"| {' | '.join(cells)} |"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    ours, rest = strong(cell)
+    return f"**{_inline(ours)}** {_inline(rest)}".rstrip() if cell.best else _inline(cell.text)
+
+
+def _inline(text: str) -> str:
+    return escaped(text, "|*`")
 
 
 def _parts(table: Table, column: int) -> list[str]:

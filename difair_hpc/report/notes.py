@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from difair_hpc.data.spec import SPLITS
 from difair_hpc.report import paper as published
-from difair_hpc.report.rows import ResultRow, is_chosen
+from difair_hpc.report.rows import ResultRow, StageRows, is_chosen
 
 MISSING, UNPUBLISHED, MIXED = "·", "–", "!"
+_COMPUTING = ("commit", "torch", "precision")
 LISTED = 10
 """Runs that a note names before it only counts the others."""
 
@@ -32,18 +33,26 @@ def run_count(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
 
-def reading_notes(rows: Sequence[ResultRow]) -> list[str]:
-    """Say how to read a comparison with the paper, and in what our runs are not those of the paper."""
+def pruned_lines(stage: StageRows) -> list[str]:
+    """Say of each run that the stage has stopped at a rung what it was compared with."""
+    settings = {run: ", ".join(f"{key}={value}" for key, value in keys.items()) for run, keys in stage.searched.items()}
+    return [f"Pruned: run {run} ({settings.get(run, MISSING)}): {why}." for run, why in stage.pruned.items()]
+
+
+def reading_notes(rows: Sequence[ResultRow], *, beside: bool = True) -> list[str]:
+    """Say how to read a table, beside the paper's numbers or not, and in what our runs are not those of the paper."""
     done = completed(rows)
+    paper = ", then in brackets the paper's number and ours minus the paper's" if beside else ""
+    unpublished = f"{UNPUBLISHED} no number in the paper; " if beside else ""
     notes = [
-        "Each cell: ours, mean ± population standard deviation over n splits (seeds of one split are averaged first), "
-        f"then in brackets the paper's number and ours minus the paper's. n = {SPLITS} unless the cell says otherwise; "
-        f"with n=1 there is no ±. {MISSING} no run of ours; {UNPUBLISHED} no number in the paper; "
-        f"{MIXED} runs of different settings are averaged."
+        "Each cell: ours, mean ± population standard deviation over n splits (seeds of one split are averaged first)"
+        f"{paper}. n = {SPLITS} unless the cell says otherwise; with n=1 there is no ±. {MISSING} no run of ours; "
+        f"{unpublished}{MIXED} runs of different settings, versions or images are averaged. "
+        "Bold: the best of ours in a column, among the numbers over the most splits."
     ]
     if not done:
         return [*notes, "No run has finished yet: only the paper's numbers are shown."]
-    return [*notes, _epochs_note(done), *_choice_notes(done), *_class_notes(done)]
+    return [*notes, _epochs_note(done), *_choice_notes(done), *_class_notes(done), *training_notes(done)]
 
 
 def _epochs_note(rows: Sequence[ResultRow]) -> str:
@@ -89,26 +98,60 @@ def _class_notes(rows: Sequence[ResultRow]) -> list[str]:
     return notes
 
 
+def training_notes(rows: Sequence[ResultRow]) -> list[str]:
+    """Say how many trainings are behind the results where some share one."""
+    count, trainings = len(rows), len({row.weights or row.signature for row in rows})
+    if trainings == count:
+        return []
+    stand = "1 training stands" if trainings == 1 else f"{trainings} trainings stand"
+    return [f"{stand} behind {count} results: what has the same known classes is trained once and counts where it is."]
+
+
 def mixed_notes(rows: Sequence[ResultRow]) -> list[str]:
-    """Name each place whose runs differ in their settings, and in which."""
-    notes = []
+    """Name the places whose runs differ in settings or versions, and in which."""
+    places: dict[str, list[str]] = {}
     for method, benchmark in sorted({(row.method, row.benchmark) for row in rows}):
         here = [row for row in completed(rows) if (row.method, row.benchmark) == (method, benchmark)]
         if differences := differing(here):
             what = "; ".join(f"{key} {joined(values)}" for key, values in differences.items())
             name = published.BENCHMARKS.get(benchmark, benchmark)
-            notes.append(f"{MIXED} {method_name(method)} on {name} averages runs that differ in: {what}.")
-    return notes
+            places.setdefault(what, []).append(f"{method_name(method)} on {name}")
+    return [
+        f"{MIXED} {joined(names)} average{'s' * (len(names) == 1)} runs that differ in: {what}."
+        for what, names in places.items()
+    ]
 
 
-def differing(rows: Sequence[ResultRow]) -> dict[str, list[str]]:
-    """Return the settings in which runs of one place differ, with the values they take."""
-    all_settings = [{"epochs": row.epochs, "held_out": row.held_out, **row.settings} for row in rows]
-    keys = sorted({key for settings in all_settings for key in settings})
+def differing(rows: Sequence[ResultRow], *, apart: str = "") -> dict[str, list[str]]:
+    """Return the settings and versions in which runs differ, with their values; leave out what begins with `apart`."""
+    computing = [{f"versions.{key}": row.versions[key] for key in _COMPUTING if key in row.versions} for row in rows]
+    all_settings = [
+        {"epochs": row.epochs, "held_out": row.held_out, **row.settings, **versions}
+        for row, versions in zip(rows, computing, strict=True)
+    ]
+    keys = sorted({key for settings in all_settings for key in settings if not (apart and key.startswith(apart))})
     values = {
-        key: sorted({_shown(settings.get(key, "unset")) for settings in all_settings}, key=_natural) for key in keys
+        key: sorted({plain(settings.get(key, "unset")) for settings in all_settings}, key=_natural) for key in keys
     }
     return {key: found for key, found in values.items() if len(found) > 1}
+
+
+def data_conflicts(rows: Sequence[ResultRow]) -> dict[tuple[str, int], list[str]]:
+    """Return benchmark and split where runs saw different images, with their fingerprints."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for row in completed(rows):
+        if row.data_fingerprint:
+            found.setdefault((row.benchmark, row.split), set()).add(row.data_fingerprint)
+    return {place: sorted(prints) for place, prints in sorted(found.items()) if len(prints) > 1}
+
+
+def data_notes(rows: Sequence[ResultRow]) -> list[str]:
+    """Name each benchmark and split where runs saw different images."""
+    return [
+        f"{MIXED} {published.BENCHMARKS.get(benchmark, benchmark)} split {split}: the runs saw different images "
+        f"(data fingerprints {joined([name[:12] for name in prints])}); their numbers do not compare."
+        for (benchmark, split), prints in data_conflicts(rows).items()
+    ]
 
 
 def diverged_notes(rows: Sequence[ResultRow]) -> list[str]:
@@ -123,7 +166,8 @@ def diverged_notes(rows: Sequence[ResultRow]) -> list[str]:
 
 def warning_notes(rows: Sequence[ResultRow]) -> list[str]:
     """Return each distinct warning of the runs once, with the number of runs that gave it."""
-    given = [text for row in rows for text in dict.fromkeys(row.warnings)]
+    runs = {row.signature: row for row in rows}.values()
+    given = [text for row in runs for text in dict.fromkeys(row.warnings)]
     return [f"Warning of {run_count(given.count(text))}: {text}" for text in sorted(set(given))]
 
 
@@ -135,7 +179,8 @@ def _values(values: Mapping[str, float]) -> str:
     return ", ".join(f"{key} {value:g}" for key, value in values.items())
 
 
-def _shown(value: object) -> str:
+def plain(value: object) -> str:
+    """Return a setting as text, numbers without needless digits."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{value:.10g}" if is_number else str(value)
 

@@ -3,14 +3,10 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, cast
+from dataclasses import dataclass, field
+from typing import Literal, cast
 
-from difair_hpc.errors import DataDamaged, InvalidValue, NewerSchema
-from difair_hpc.osr.spec import METHOD_SPECS, anchor_distance
-
-SCHEMA = 1
-"""Newest form of result.json that is understood here."""
+from difair_hpc.errors import InvalidValue
 
 OVERLAP = 0.5
 """Radius coefficient from which on the hyperspheres of two classes touch or overlap (appendix C)."""
@@ -18,8 +14,8 @@ OVERLAP = 0.5
 FINAL = "final"
 """Name of the stage whose rows fill the paper's tables; every other stage is a search."""
 
-_CHOICES = ("alpha", "radius_coefficient", "features_per_class")
-_APART = ("benchmark.name", "benchmark.split", "method.name", "protocol.epochs", "protocol.evaluate_every", "seed")
+RowKey = tuple[str, str, int]
+"""Signature, benchmark and split."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,12 +50,39 @@ class ResultRow:
     """Share of known images inside their own hypersphere; None: no hyperspheres, or diverged."""
     auroc: Mapping[str, float] = field(default_factory=dict)
     """Area under the ROC curve by score; empty: all classes are known, or diverged."""
+    oscr: Mapping[str, float] = field(default_factory=dict)
+    """The same with credit for correctly classified known images only; empty: as auroc, or an older result."""
+    fpr95: Mapping[str, float] = field(default_factory=dict)
+    """Share of unknown images accepted where 95 % of the known are, by score; empty: as oscr."""
+    aupr: Mapping[str, float] = field(default_factory=dict)
+    """Average precision of detecting the unknown, by score; empty: as oscr."""
+    known_images: int | None = None
+    """Known images behind the measurements; None: diverged, or an older result."""
+    unknown_images: int | None = None
+    """Unknown images behind them; None: as known_images."""
     held_out: str | None = None
     """Images the measurements are from, such as test or validation; None: diverged."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """All else that was set, by dotted name; two runs compare only where these are equal."""
     warnings: tuple[str, ...] = ()
     """What the run warned of."""
+    seconds: float | None = None
+    """Training time of all attempts."""
+    attempts: int | None = None
+    """Processes that worked on the run, one after another."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """What computed: Python, packages, git commit, and precision; empty: an older result."""
+    data_fingerprint: str | None = None
+    """SHA-256 over images and labels of the split; None: an older result."""
+    weights: str | None = None
+    """SHA-256 over the trained weights: runs with equal weights are one training; None: an older result."""
+    trained_as: str | None = None
+    """Benchmark and split that the run was trained for, where it serves this task too; None: this one."""
+
+    @property
+    def key(self) -> "RowKey":
+        """Signature, benchmark and split: a run has several rows where it serves several tasks."""
+        return self.signature, self.benchmark, self.split
 
     @property
     def diverged(self) -> bool:
@@ -86,6 +109,14 @@ class StageRows:
     """Why the configuration was chosen, one sentence each; empty: nothing is chosen yet."""
     chosen: tuple[Mapping[str, float], ...] = ()
     """The choices, best first, each values by name (alpha, radius_coefficient, …); empty: none yet."""
+    chooses: bool = True
+    """Whether something is to be chosen; False: the stage compares settings (an ablation)."""
+    searched: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """The searched keys of each run and their values, by signature in the order of the trials."""
+    pruned: Mapping[str, str] = field(default_factory=dict)
+    """Why the stage stopped some of its runs at a rung, by signature."""
+    problems: tuple[str, ...] = ()
+    """Results that were left out and why, one sentence or two each."""
 
     @property
     def slug(self) -> str:
@@ -114,6 +145,11 @@ class StudyRows:
         """The rows of the final stage; none where there is no such stage."""
         return tuple(row for stage in self.stages if stage.slug == FINAL for row in stage.rows)
 
+    @property
+    def final_problems(self) -> tuple[str, ...]:
+        """The results that are missing in the final stage because they cannot be trusted."""
+        return tuple(problem for stage in self.stages if stage.slug == FINAL for problem in stage.problems)
+
 
 def overlapping(radius_coefficient: float) -> bool:
     """Whether hyperspheres of this radius coefficient overlap (a rounding error below 0.5 counts as 0.5)."""
@@ -128,125 +164,3 @@ def is_chosen(values: Mapping[str, float | None], chosen: Sequence[Mapping[str, 
 def _agrees(values: Mapping[str, float | None], choice: Mapping[str, float]) -> bool:
     shared = [key for key in choice if values.get(key) is not None]
     return bool(shared) and all(math.isclose(cast("float", values[key]), choice[key], rel_tol=1e-4) for key in shared)
-
-
-def row_from_result(result: Mapping[str, object], *, where: str = "result.json") -> ResultRow:
-    """Make the row of a run from its result file.
-
-    Args:
-        result: The file's content as plain data.
-        where: The file's name, for complaints.
-
-    Raises:
-        NewerSchema: A newer version of this package wrote the file.
-        DataDamaged: A key is missing or its value is not of its kind; names file and key.
-    """
-    read = _Reader(result, where)
-    if read.whole("schema") > SCHEMA:
-        raise NewerSchema(
-            f"{where} has schema {read.whole('schema')}; this version reads up to {SCHEMA}. Update difair-hpc."
-        )
-    outcome = read.text("outcome")
-    if outcome not in ("completed", "diverged"):
-        raise read.damaged("outcome", "is neither completed nor diverged")
-    return ResultRow(
-        benchmark=read.text("spec.benchmark.name"),
-        split=read.whole("spec.benchmark.split"),
-        method=read.text("spec.method.name"),
-        seed=read.whole("spec.seed"),
-        signature=read.text("signature"),
-        epochs=read.whole("epochs"),
-        outcome=cast("Literal['completed', 'diverged']", outcome),
-        settings={key: value for key, value in _flat(read.mapping("spec")) if key not in _APART},
-        warnings=tuple(str(warning) for warning in read.sequence("warnings")),
-        **_choices(read),
-        **(_measurements(read) if outcome == "completed" else {}),
-    )
-
-
-def _choices(read: "_Reader") -> dict[str, Any]:
-    spec = METHOD_SPECS.get(read.text("spec.method.name"))
-    names = {known.name for known in fields(spec)} if spec else set(read.mapping("spec.method"))
-    values: dict[str, Any] = {key: read.number(f"spec.method.{key}") for key in _CHOICES if key in names}
-    if len(values) < len(_CHOICES):
-        return values
-    features = read.whole("spec.method.features_per_class")
-    radius = values["radius_coefficient"] * anchor_distance(features_per_class=features, alpha=values["alpha"])
-    return {**values, "features_per_class": features, "radius": radius}
-
-
-def _measurements(read: "_Reader") -> dict[str, Any]:
-    occupancy = read.value("evaluation.occupancy")
-    auroc = read.value("evaluation.auroc")
-    return {
-        "closed_set_accuracy": read.share("evaluation.closed_set_accuracy"),
-        "occupancy": None if occupancy is None else read.share("evaluation.occupancy"),
-        "auroc": {}
-        if auroc is None
-        else {score: read.share(f"evaluation.auroc.{score}") for score in read.mapping("evaluation.auroc")},
-        "held_out": read.text("evaluation.held_out"),
-    }
-
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
-    pairs: list[tuple[str, object]] = []
-    for key, value in values.items():
-        pairs += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return pairs
-
-
-class _Reader:
-    """Typed access to nested plain data by dotted name; complaints name the file and the key."""
-
-    def __init__(self, content: Mapping[str, object], where: str) -> None:
-        self._content, self._where = content, where
-
-    def damaged(self, key: str, problem: str) -> DataDamaged:
-        return DataDamaged(
-            f"{self._where}: {key} {problem}. If the file was edited or cut short, remove it and resume the run: "
-            "the result is written anew from the last checkpoint."
-        )
-
-    def value(self, key: str) -> object:
-        found: object = self._content
-        for part in key.split("."):
-            if not isinstance(found, Mapping) or part not in found:
-                raise self.damaged(key, "is missing")
-            found = found[part]
-        return found
-
-    def mapping(self, key: str) -> Mapping[str, object]:
-        found = self.value(key)
-        if not isinstance(found, Mapping):
-            raise self.damaged(key, f"is {found!r} where a mapping belongs")
-        return found
-
-    def sequence(self, key: str) -> Sequence[object]:
-        found = self.value(key)
-        if not isinstance(found, list | tuple):
-            raise self.damaged(key, f"is {found!r} where a list belongs")
-        return found
-
-    def text(self, key: str) -> str:
-        found = self.value(key)
-        if not isinstance(found, str):
-            raise self.damaged(key, f"is {found!r} where a text belongs")
-        return found
-
-    def number(self, key: str) -> float:
-        found = self.value(key)
-        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-            raise self.damaged(key, f"is {found!r} where a number belongs")
-        return float(found)
-
-    def whole(self, key: str) -> int:
-        found = self.number(key)
-        if not found.is_integer():
-            raise self.damaged(key, f"is {found!r} where a whole number belongs")
-        return int(found)
-
-    def share(self, key: str) -> float:
-        found = self.number(key)
-        if not 0 <= found <= 1:
-            raise self.damaged(key, f"is {found!r} where a share from 0 to 1 belongs")
-        return found

@@ -1,42 +1,32 @@
-"""The paper's Tables 1 and 2 with our numbers beside the printed ones, and the results of a search (appendix C)."""
+"""The paper's Tables 1 and 2 with our numbers beside the printed ones, and tables of that form with ours alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
+from typing import Literal
 
 from difair_hpc.data.spec import SPLITS
 from difair_hpc.report import paper as published
-from difair_hpc.report.layout import Cell, Table, csv, escaped, markdown, records, texts
+from difair_hpc.report.layout import Cell, Table
 from difair_hpc.report.notes import (
     MISSING,
     MIXED,
     UNPUBLISHED,
     completed,
+    data_conflicts,
+    data_notes,
     differing,
     diverged_notes,
-    joined,
     method_name,
     mixed_notes,
     reading_notes,
     warning_notes,
 )
 from difair_hpc.report.paper import PaperRow, PaperTable
-from difair_hpc.report.rows import ResultRow, is_chosen
-
-__all__ = [
-    "Cell",
-    "Table",
-    "accuracy_table",
-    "auroc_table",
-    "csv",
-    "escaped",
-    "grid_table",
-    "markdown",
-    "records",
-    "texts",
-]
+from difair_hpc.report.rows import ResultRow
 
 Measure = Callable[[ResultRow, PaperRow], float | None]
+Printed = Mapping[tuple[str, str | None], float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,99 +40,134 @@ class _Measured:
     splits: int
     """Splits with a run."""
     mixed: bool
-    """Whether runs of different settings are averaged."""
+    """Whether runs of different settings, versions or images are averaged."""
+    runs: tuple[str, ...]
+    """Their signatures, by split."""
 
 
 def auroc_table(rows: Sequence[ResultRow], paper: PaperTable = published.TABLE_1) -> Table:
-    """Put our AUROC (percent) beside the paper's Table 1, one line per method and score."""
-    known = {(line.method, line.score) for line in paper.rows}
-    ours = sorted({(row.method, score) for row in rows for score in row.auroc} - known)
-    extra = [PaperRow(name=f"{method_name(method)} ({score})", method=method, score=score) for method, score in ours]
-    return _comparison(
+    """Put our AUROC (percent) beside the paper's Table 1; rivals it only quotes get a second line if trained here."""
+    return _table(
         "Table 1: AUROC (%) of detecting unknown classes",
         [row for row in rows if row.diverged or row.auroc],
-        [*paper.rows, *extra],
+        paper.rows,
         lambda row, line: row.auroc.get(line.score or ""),
-        published.THIRD_SPLIT_AUROC,
+        third_split=published.THIRD_SPLIT_AUROC,
     )
 
 
 def accuracy_table(rows: Sequence[ResultRow], paper: PaperTable = published.TABLE_2) -> Table:
     """Put our closed-set accuracy (percent) beside the paper's Table 2, one line per method."""
     extra = sorted({row.method for row in rows} - {line.method for line in paper.rows})
-    return _comparison(
+    return _table(
         "Table 2: closed-set accuracy (%)",
         rows,
         [*paper.rows, *(PaperRow(name=method, method=method, score=None) for method in extra)],
         lambda row, _: row.closed_set_accuracy,
-        published.THIRD_SPLIT_ACCURACY,
+        third_split=published.THIRD_SPLIT_ACCURACY,
     )
 
 
-def grid_table(
-    rows: Sequence[ResultRow], chosen: Sequence[Mapping[str, float]] = (), *, title: str = "Search results"
+def further_table(rows: Sequence[ResultRow]) -> Table:
+    """Return the AUROC (percent) of every score and method that Table 1 does not have; without lines: there is none."""
+    lines = [line for line in _all_lines(rows) if line not in published.TABLE_1.rows]
+    return _own_table("AUROC (%) of further scores and methods", rows, lines, "auroc")
+
+
+def oscr_table(rows: Sequence[ResultRow]) -> Table:
+    """Return the OSCR (percent) of all scores; without lines where no result has it."""
+    title = "OSCR (%): AUROC with credit for correctly classified known images only"
+    return _own_table(title, rows, _all_lines(rows), "oscr")
+
+
+def fpr95_table(rows: Sequence[ResultRow]) -> Table:
+    """Return the FPR95 (percent, known positive) of all scores; without lines where no result has it."""
+    share = "share of unknown images accepted where 95 % of the known are"
+    title = f"FPR95 (%): known is the positive class: {share}; lower is better"
+    return _own_table(title, rows, _all_lines(rows), "fpr95")
+
+
+def _all_lines(rows: Sequence[ResultRow]) -> list[PaperRow]:
+    """Return the lines of Table 1 that are ours, and one for every other method and score."""
+    lines = [line for line in published.TABLE_1.rows if line.method]
+    ours = sorted({(row.method, score) for row in rows for score in row.auroc} - {(r.method, r.score) for r in lines})
+    return [*lines, *(PaperRow(name=f"{method_name(m)}: {score}", method=m, score=score) for m, score in ours)]
+
+
+def _own_table(
+    title: str, rows: Sequence[ResultRow], lines: Sequence[PaperRow], metric: Literal["auroc", "oscr", "fpr95"]
 ) -> Table:
-    """List the runs of a search, best closed-set accuracy first.
+    def measure(row: ResultRow, line: PaperRow) -> float | None:
+        values: Mapping[str, float] = getattr(row, metric) if row.method == line.method else {}
+        return values.get(line.score or "")
 
-    Args:
-        rows: The runs of a search stage; those without a radius coefficient are not listed.
-        chosen: The choices among them, values by name (alpha, radius_coefficient, features_per_class, radius).
-        title: What stands above the table.
-    """
-    distinct = {row.signature: row for row in rows}.values()
-    searched = sorted((row for row in distinct if row.radius_coefficient is not None), key=_rank)
-    return Table(
-        title=title,
-        header=("alpha", "radius", "coefficient", "N", "accuracy (%)", "occupancy (%)", "remarks", "run"),
-        rows=tuple(_grid_row(row, chosen) for row in searched),
-        notes=tuple(_grid_notes(rows, searched)),
-    )
+    shown = [line for line in lines if any(measure(row, line) is not None for row in rows)]
+    bare = [replace(line, means={}, spreads={}) for line in shown]
+    return _table(title, [row for row in rows if getattr(row, metric)], bare, measure, lowest=metric == "fpr95")
 
 
-def _comparison(
+def _table(
     title: str,
     rows: Sequence[ResultRow],
     lines: Sequence[PaperRow],
     measure: Measure,
-    third_split: Mapping[tuple[str, str | None], float],
+    *,
+    third_split: Printed | None = None,
+    lowest: bool = False,
 ) -> Table:
-    rows = list({row.signature: row for row in rows}.values())
-    benchmarks = [*sorted({row.benchmark for row in rows} - set(published.BENCHMARKS)), *published.BENCHMARKS]
+    """Make a table with the paper's numbers beside ours where the `lines` have any, else with the columns of ours."""
+    rows = list({row.key: row for row in rows}.values())
+    beside = any(line.means for line in lines)
+    ours = {row.benchmark for row in rows}
+    benchmarks = [*sorted(ours - set(published.BENCHMARKS)), *(b for b in published.BENCHMARKS if beside or b in ours)]
     shown = [line for line in lines if line.means or any(row.method == line.method for row in rows)]
-    body = [
-        (Cell(text=line.name), *(_compared(rows, line, benchmark, measure) for benchmark in benchmarks))
-        for line in shown
-    ]
-    third = [line for line in shown if (line.method, line.score) in third_split]
+    columns = []
+    for benchmark in benchmarks:
+        numbers = [_measured(rows, line, benchmark, measure) for line in shown]
+        cells = [_cell(line, number, benchmark, beside=beside) for line, number in zip(shown, numbers, strict=True)]
+        columns.append([replace(cell, best=best) for cell, best in zip(cells, _best(numbers, lowest), strict=True)])
+    third = [line for line in shown if (line.method, line.score) in (third_split or {})]
     return Table(
         title=title,
         header=("Method", *(published.BENCHMARKS.get(name, name) for name in benchmarks)),
-        rows=tuple(body),
+        rows=tuple((Cell(text=line.name), *cells) for line, *cells in zip(shown, *columns, strict=True)),
         notes=(
-            *reading_notes(rows),
+            *reading_notes(rows, beside=beside),
+            *([published.QUOTED] if any(line.method is None for line in shown) else []),
             *mixed_notes(rows),
-            *_third_split_notes(rows, third, measure, third_split),
+            *data_notes(rows),
+            *_third_split_notes(rows, third, measure, third_split or {}),
             *diverged_notes(rows),
             *warning_notes(rows),
         ),
     )
 
 
-def _compared(rows: Sequence[ResultRow], line: PaperRow, benchmark: str, measure: Measure) -> Cell:
-    ours = _measured(rows, line, benchmark, measure)
+def _best(numbers: Sequence[_Measured | None], lowest: bool) -> list[bool]:
+    """Say which numbers are the best as printed; those over fewer splits than others do not compare with them."""
+    most = max((number.splits for number in numbers if number), default=0)
+    sign = -1 if lowest else 1
+    printed = [sign * round(n.mean, 1) if n is not None and n.splits == most else None for n in numbers]
+    compared = [value for value in printed if value is not None]
+    return [len(compared) > 1 and value == max(compared) for value in printed]
+
+
+def _cell(line: PaperRow, ours: _Measured | None, benchmark: str, *, beside: bool) -> Cell:
     mean, spread = line.means.get(benchmark), line.spreads.get(benchmark)
     difference = None if ours is None or mean is None else round(ours.mean, 1) - mean
+    parts: list[tuple[str, float | None]] = [
+        ("mean", ours.mean if ours else None),
+        ("std", ours.spread if ours else None),
+        ("splits", ours.splits if ours else 0),
+        ("mixed", int(ours.mixed) if ours else None),
+    ]
+    if beside:
+        exact = None if ours is None or mean is None else ours.mean - mean
+        parts += [("paper", mean), ("paper std", spread), ("difference", exact)]
     return Cell(
-        text=f"{_ours_text(ours)} [{_paper_text(mean, spread, difference)}]",
-        parts=(
-            ("mean", ours.mean if ours else None),
-            ("std", ours.spread if ours else None),
-            ("splits", ours.splits if ours else 0),
-            ("mixed", int(ours.mixed) if ours else None),
-            ("paper", mean),
-            ("paper std", spread),
-            ("difference", None if ours is None or mean is None else ours.mean - mean),
-        ),
+        text=_ours_text(ours) + (f" [{_paper_text(mean, spread, difference)}]" if beside else ""),
+        parts=tuple(parts),
+        links=ours.runs if ours else (),
     )
 
 
@@ -159,7 +184,9 @@ def _measured(rows: Sequence[ResultRow], line: PaperRow, benchmark: str, measure
         mean=fmean(means),
         spread=pstdev(means) if len(means) > 1 else None,
         splits=len(means),
-        mixed=bool(differing([row for row, _ in measured])),
+        mixed=bool(differing([row for row, _ in measured]))
+        or any((benchmark, split) in data_conflicts(rows) for split in by_split),
+        runs=tuple(row.signature for row, _ in sorted(measured, key=lambda pair: (pair[0].split, pair[0].seed))),
     )
 
 
@@ -176,19 +203,17 @@ def _paper_text(mean: float | None, spread: float | None, difference: float | No
     if mean is None:
         return UNPUBLISHED
     printed = f"{mean:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
-    return printed if difference is None else f"{printed}, {_signed(difference)}"
+    return printed if difference is None else f"{printed}, {signed(difference)}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Return a difference with its sign and one decimal; what rounds to zero has none."""
     text = f"{value:+.1f}"
     return "0.0" if float(text) == 0 else text
 
 
 def _third_split_notes(
-    rows: Sequence[ResultRow],
-    lines: Sequence[PaperRow],
-    measure: Measure,
-    printed: Mapping[tuple[str, str | None], float],
+    rows: Sequence[ResultRow], lines: Sequence[PaperRow], measure: Measure, printed: Printed
 ) -> list[str]:
     split = [row for row in rows if (row.benchmark, row.split) == ("cifar10", published.THIRD_SPLIT)]
     parts = []
@@ -196,48 +221,6 @@ def _third_split_notes(
         ours = _measured(split, line, "cifar10", measure)
         if ours and line.method:
             value = printed[(line.method, line.score)]
-            parts.append(f"{line.name} {ours.mean:.1f} [{value:.1f}, {_signed(round(ours.mean, 1) - value)}]")
+            parts.append(f"{line.name} {ours.mean:.1f} [{value:.1f}, {signed(round(ours.mean, 1) - value)}]")
     where = f"CIFAR10 split {published.THIRD_SPLIT} beside the single models of the paper's appendix E.2"
     return [f"{where}: {'; '.join(parts)}."] if parts else []
-
-
-def _grid_row(row: ResultRow, chosen: Sequence[Mapping[str, float]]) -> tuple[Cell, ...]:
-    remarks = [
-        *(["chosen"] if is_chosen(_values(row), chosen) else []),
-        *(["overlap"] if row.overlaps else []),
-        *(["diverged"] if row.diverged else []),
-    ]
-    percents = [None if share is None else 100 * share for share in (row.closed_set_accuracy, row.occupancy)]
-    return (
-        *(_number(value, "{:.4g}") for value in (row.alpha, row.radius, row.radius_coefficient)),
-        _number(row.features_per_class, "{}"),
-        *(_number(value, "{:.2f}") for value in percents),
-        Cell(text=", ".join(remarks)),
-        Cell(text=row.signature),
-    )
-
-
-def _values(row: ResultRow) -> dict[str, float | None]:
-    names = ("alpha", "radius_coefficient", "features_per_class", "radius")
-    return {name: getattr(row, name) for name in names}
-
-
-def _grid_notes(rows: Sequence[ResultRow], searched: Sequence[ResultRow]) -> list[str]:
-    if not searched:
-        return ["No run of this search has finished yet."]
-    epochs = sorted({row.epochs for row in completed(searched)})
-    held_out = sorted({str(row.held_out) for row in completed(searched)})
-    notes = ["Best closed-set accuracy first. overlap: coefficient of 0.5 or more, hyperspheres of two classes meet."]
-    if epochs:
-        length = f"Trained for {joined(epochs)} epochs (the paper: {published.EPOCHS})"
-        notes.append(f"{length}, measured on {joined(held_out)} images.")
-    return [*notes, *warning_notes(rows)]
-
-
-def _number(value: float | None, form: str) -> Cell:
-    return Cell(text=MISSING if value is None else form.format(value), parts=(("", value),))
-
-
-def _rank(row: ResultRow) -> tuple[bool, float, float, float, str]:
-    accuracy = row.closed_set_accuracy
-    return (accuracy is None, -(accuracy or 0), row.alpha or 0, row.radius_coefficient or 0, row.signature)

@@ -5,7 +5,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from difair_hpc.report.rows import ResultRow, row_from_result
+from difair_hpc.report.results import row_from_result
+from difair_hpc.report.rows import ResultRow
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -15,6 +16,9 @@ METHODS: Mapping[str, Mapping[str, object]] = {
     "cac": {"alpha": 10.0, "anchor_weight": 0.1},
     "difair": DIFAIR,
     "difair_std": DIFAIR,
+    "arpl": {},
+    "arpl_cs": {},
+    "dchs": {},
 }
 
 

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from difair_hpc.errors import DataDamaged, InvalidValue, NewerSchema
-from difair_hpc.report.rows import StageRows, StudyRows, is_chosen, row_from_result
+from difair_hpc.report.results import read_rows, row_from_result
+from difair_hpc.report.rows import StageRows, StudyRows, is_chosen
+from difair_hpc.runs.spec import SCHEMA, run_spec
 from tests.report.made import diverged, put, result, row, searched, without
 
 
@@ -66,6 +68,10 @@ def test_a_missing_key_is_named_with_its_file(key: str) -> None:
         ("warnings", "careful", "a list belongs"),
         ("signature", 12, "a text belongs"),
         ("outcome", "lost", "neither completed nor diverged"),
+        ("spec.method.features_per_class", -5, "at least 1 belongs"),
+        ("evaluation.fpr95", {"mos": 1.2}, "evaluation.fpr95.mos is 1.2 where a share"),
+        ("evaluation.oscr", {"mos": 0.2}, "evaluation.oscr.mos is above"),  # there is no AUROC beside it
+        ("versions", "2.9", "a mapping belongs"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(key: str, value: object, problem: str) -> None:
@@ -74,8 +80,94 @@ def test_a_value_of_another_kind_is_refused(key: str, value: object, problem: st
 
 
 def test_a_newer_schema_is_refused() -> None:
-    with pytest.raises(NewerSchema, match="schema 2.*up to 1"):
-        row_from_result(result(schema=2))
+    with pytest.raises(NewerSchema, match=f"schema {SCHEMA + 1}.*up to {SCHEMA}"):
+        row_from_result(result(schema=SCHEMA + 1))
+
+
+MEASURED = {
+    "auroc": {"mos": 0.8},
+    "oscr": {"mos": 0.75},
+    "fpr95": {"mos": 0.6},
+    "aupr": {"mos": 0.7},
+    "known_images": 60,
+    "unknown_images": 40,
+}
+RECORDED = {"versions": {"torch": "2.9"}, "data_fingerprint": "d", "weights_sha256": "w"}
+
+
+def test_all_metrics_and_what_computed_them_are_read() -> None:
+    measured = {f"evaluation__{key}": value for key, value in MEASURED.items()}
+    made = row(**measured, **RECORDED)
+    assert {key: getattr(made, key) for key in MEASURED} == MEASURED
+    assert (made.seconds, made.attempts, made.versions) == (12.3, 1, {"torch": "2.9"})
+    assert row(hardware={"precision": "bfloat16"}, **RECORDED).versions == {"torch": "2.9", "precision": "bfloat16"}
+    assert (made.data_fingerprint, made.weights, made.trained_as) == ("d", "w", None)
+
+
+def test_an_older_result_lacks_them_without_a_complaint() -> None:
+    made = row_from_result(without(without(result(), "seconds"), "attempts"))
+    assert (made.oscr, made.fpr95, made.aupr, made.versions) == ({}, {}, {}, {})
+    assert {made.known_images, made.unknown_images, made.seconds, made.attempts} == {None}
+    assert {made.data_fingerprint, made.weights, made.trained_as} == {None}
+
+
+@pytest.mark.parametrize(("oscr", "auroc", "accuracy"), [(0.71, 0.7, 0.9), (0.71, 0.9, 0.7)])
+def test_an_oscr_above_what_bounds_it_is_refused(oscr: float, auroc: float, accuracy: float) -> None:
+    with pytest.raises(DataDamaged, match=re.escape("evaluation.oscr.mos is above the accuracy or the AUROC")):
+        row(accuracy=accuracy, auroc={"mos": auroc}, evaluation__oscr={"mos": oscr})
+
+
+def signed(**changes: object) -> tuple[str, dict[str, object]]:
+    """Return a result as a run writes it: its signature is that of its spec."""
+    content = result(auroc={"mos": 0.8}, schema=SCHEMA)
+    assert isinstance(content["spec"], dict)
+    signature = run_spec(content["spec"]).signature
+    content["signature"] = signature
+    for key, value in changes.items():
+        put(content, key.replace("__", "."), value)
+    return signature, content
+
+
+def test_whole_results_are_read_and_open_runs_are_no_problem() -> None:
+    signature, content = signed()
+    rows, problems = read_rows({signature: content, "open": None})
+    assert [made.signature for made in rows] == [signature]
+    assert problems == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"spec__protocol__epochs": 500}, "spec is that of another run"),
+        ({"spec__protocol__epoch": 5}, "unknown key protocol.epoch"),
+        ({"spec__method__alpha": -1.0}, "method.alpha=-1.0"),
+        ({"signature": "0123456789ab"}, "signature is 0123456789ab, another run's"),
+        ({"evaluation__auroc__mos": 1.2}, "evaluation.auroc.mos is 1.2"),
+        ({"schema": SCHEMA + 1}, f"has schema {SCHEMA + 1}"),
+        ({"schema": "new"}, "schema is 'new'"),
+    ],
+)
+def test_an_edited_result_is_named_and_left_out(changes: dict[str, object], words: str) -> None:
+    signature, content = signed(**changes)
+    rows, problems = read_rows({signature: content})
+    assert rows == ()
+    assert len(problems) == 1
+    assert words in problems[0]
+    assert f"runs/{signature}/result.json" in problems[0]
+
+
+@pytest.mark.parametrize("content", [{}, [], "text"])
+def test_a_file_that_is_no_result_is_named_and_left_out(content: object) -> None:
+    signature, good = signed()
+    rows, problems = read_rows({"torn": content, signature: good})
+    assert [made.signature for made in rows] == [signature]
+    assert len(problems) == 1
+    assert problems[0].startswith("Left out: runs/torn/result.json: schema is missing.")
+
+
+def test_an_older_schema_needs_no_signature_of_today() -> None:
+    signature, content = signed(spec__protocol__epochs=5, schema=SCHEMA - 1)
+    assert [made.signature for made in read_rows({signature: content})[0]] == [signature]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 
 from difair_hpc.report.layout import Cell, Plain, Table, csv, markdown, records, texts
 from difair_hpc.report.rows import ResultRow
-from difair_hpc.report.tables import accuracy_table, auroc_table, grid_table
-from tests.report.made import assert_accepted, diverged, row, searched
+from difair_hpc.report.tables import accuracy_table, auroc_table
+from tests.report.made import assert_accepted, diverged, row
 
 
 def cell(table: Table, line: str, column: str) -> Cell:
@@ -82,6 +82,8 @@ def test_quoted_lines_keep_the_papers_number_only() -> None:
     table = auroc_table(five_splits())
     assert cell(table, "DCHS (Cevikalp et al., 2023)", "CIFAR10").text == "· [94.7]"
     assert cell(table, "MLS† (Vaze et al., 2022)", "SVHN").text == "· [97.1]"
+    said = [any(note.startswith("Lines with a citation") for note in t.notes) for t in (table, accuracy_table([]))]
+    assert said == [True, False]
 
 
 def test_difair_std_is_listed_once_it_has_a_run() -> None:
@@ -92,10 +94,55 @@ def test_difair_std_is_listed_once_it_has_a_run() -> None:
     assert any("DIFAIR-std 73.9 [72.9, +1.0]; DIFAIR-std† 84.0 [84.0, 0.0]" in note for note in table.notes)
 
 
-def test_a_score_the_paper_does_not_have_is_appended() -> None:
-    table = auroc_table([row("cac", auroc={"energy": 0.5})])
-    assert table.rows[-1][0].text == "CAC (energy)"
-    assert cell(table, "CAC (energy)", "CIFAR10").text == "50.0 (n=1) [–]"
+def test_rivals_trained_here_stand_after_the_quoted_row_they_belong_to() -> None:
+    rows = [row("arpl", auroc={"arpl": 0.7}), row("arpl_cs", auroc={"arpl": 0.8}), row("dchs", auroc={"dchs": 0.9})]
+    table = auroc_table(rows)
+    names = [line[0] for line in texts(table)]
+    start = names.index("DCHS (Cevikalp et al., 2023)")
+    assert names[start + 1 : start + 5] == [
+        "DCHS without outside images (ours)",
+        "(ARPL+CS)+ (Vaze et al., 2022)",
+        "ARPL+CS (ours, same protocol)",
+        "ARPL (ours, same protocol)",
+    ]
+    assert cell(table, "DCHS without outside images (ours)", "CIFAR10").text == "90.0 (n=1) [–]"
+    assert not any("ours" in line[0] for line in texts(auroc_table([])))
+    assert [line[0] for line in texts(accuracy_table(rows))][-3:] == ["ARPL", "ARPL+CS", "DCHS without outside images"]
+
+
+def test_every_number_names_its_runs_by_split_and_seed() -> None:
+    rows = [row(split=1), row(seed=1), row(), diverged(split=2)]
+    table = accuracy_table(rows)
+    assert cell(table, "DIFAIR", "CIFAR10").links == tuple(f"difair-cifar10-{n}-600" for n in ("0-0", "0-1", "1-0"))
+    assert cell(table, "DIFAIR", "MNIST").links == ()
+
+
+def test_results_of_one_training_are_named_below_the_table() -> None:
+    rows = [row(weights_sha256="w"), row(split=1, weights_sha256="w"), diverged("cac")]
+    assert any(note.startswith("1 training stands behind 2 results") for note in accuracy_table(rows).notes)
+    assert not any("behind" in note for note in accuracy_table(five_splits()).notes)
+
+
+def test_runs_of_different_code_are_marked_and_places_with_the_same_difference_share_a_note() -> None:
+    rows = [
+        row(method, split=split, versions={"commit": commit, "python": f"3.1{split}"})
+        for method in ("difair", "cac")
+        for split, commit in enumerate(("a1", "b2"))
+    ]
+    table = accuracy_table(rows)
+    assert " ! (n=2)" in cell(table, "CAC", "CIFAR10").text
+    assert (
+        "! CAC on CIFAR10 and DIFAIR on CIFAR10 average runs that differ in: versions.commit a1 and b2." in table.notes
+    )
+
+
+def test_different_images_of_one_split_are_marked_in_every_method() -> None:
+    rows = [row(data_fingerprint="a" * 64), row("cac", data_fingerprint="b" * 64), row("cac", "mnist")]
+    table = accuracy_table([*rows, row(split=1, data_fingerprint="c" * 64)])
+    assert " ! " in cell(table, "DIFAIR", "CIFAR10").text
+    assert " ! " in cell(table, "CAC", "CIFAR10").text
+    assert " ! " not in cell(table, "CAC", "MNIST").text
+    assert sum("CIFAR10 split 0: the runs saw different images" in note for note in table.notes) == 1
 
 
 def test_diverged_runs_are_left_out_and_named() -> None:
@@ -205,34 +252,6 @@ def test_without_any_run_the_papers_numbers_still_stand() -> None:
     assert any("No run has finished yet" in note for note in table.notes)
 
 
-SEARCH = (
-    searched(10, 0.4, 0.952, 0.91),
-    searched(8, 0.4, 0.95, 0.9),
-    searched(2, 0.6, 0.1, 1.0),
-    searched(1, 0.5, None),
-    searched(8, 1 / 3, 0.94, 0.8),
-)
-
-
-def test_the_search_is_listed_best_first_with_remarks() -> None:
-    table = grid_table(SEARCH[::-1], [{"alpha": 10.0, "radius_coefficient": 0.4}])
-    shown = [(line[0], line[1], line[2], line[4], line[5], line[6]) for line in texts(table)]
-    # radius: coefficient * sqrt(10) * alpha, so 0.4 * 3.1623 * 10 = 12.649 and so on
-    assert shown == [
-        ("10", "12.65", "0.4", "95.20", "91.00", "chosen"),
-        ("8", "10.12", "0.4", "95.00", "90.00", ""),
-        ("8", "8.433", "0.3333", "94.00", "80.00", ""),
-        ("2", "3.795", "0.6", "10.00", "100.00", "overlap"),
-        ("1", "1.581", "0.5", "·", "·", "overlap, diverged"),
-    ]
-
-
-def test_runs_without_hyperspheres_are_not_part_of_the_search_list() -> None:
-    table = grid_table([row("cac")])
-    assert table.rows == ()
-    assert table.notes == ("No run of this search has finished yet.",)
-
-
 def study_rows() -> list[ResultRow]:
     digits = five_splits("difair", "digits", epochs=30, warnings=["trained on | one = thread"])
     cross_entropy = [
@@ -246,7 +265,6 @@ def study_rows() -> list[ResultRow]:
     [
         ("table1", auroc_table(study_rows())),
         ("table2", accuracy_table(study_rows())),
-        ("grid", grid_table(SEARCH, [{"alpha": 10.0, "radius_coefficient": 0.4}])),
     ],
 )
 def test_accepted_texts(name: str, table: Table) -> None:
