@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ VERBS = {
     "doctor": "check what may keep a study from running here: difair doctor cluster=v100",
     "data": "list the data sets, or get one: difair data get mnist",
     "ui": "open MLflow's own page on the configured store",
+    "drill": "disturb a short study with faults, and compare it with another",
     "sync": "bring MLflow and Optuna up to date with the run folders",
 }
 
@@ -34,6 +36,9 @@ _FILES = {"hold": "marking", "release": "marking", "cancel": "marking"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failure, 2 a mistake of the user, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a name on disk may have signs that the terminal does not
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     verb = next((word for word in words if word in VERBS), None)
     parser = _parser(verb)
     arguments, rest = parser.parse_known_args(words)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from difair_hpc import config
+from difair_hpc.errors import UserError
 from difair_hpc.files import read_json, write_atomically
 from difair_hpc.runs.spec import ExecutionSpec, build
 from difair_hpc.sweep.commands import run_command
@@ -44,11 +45,15 @@ def keep_request(root: Path, study: str, request: Request) -> None:
 
 def request_of(root: Path, study: str) -> Request | None:
     """Return the request that `keep_request` kept, or None where there is none that this version understands."""
-    content = read_json(ledger(root, study).path / "request.json")
-    if not isinstance(content, dict):
+    form = {"name": str, "words": [str], "folder": str, "profile": {"name": str}}
+    content = read_json(ledger(root, study).path / "request.json", form)
+    if content is None:
         return None
     profile = {key: value for key, value in content["profile"].items() if key in Profile.__dataclass_fields__}
-    kept = build(Profile, {**profile, "setup": tuple(profile["setup"])}, key="cluster")
+    try:
+        kept = build(Profile, profile, key="cluster")
+    except UserError:
+        return None
     return Request(name=content["name"], words=tuple(content["words"]), folder=content["folder"], profile=kept)
 
 
@@ -75,11 +80,14 @@ def slurm_cluster(
     record: bool = True,
 ) -> "SlurmCluster":
     """Return the SLURM jobs of a study; `record=False` for commands that only read."""
+    from difair_hpc.runs.store import is_server
+    from difair_hpc.runs.tracking import default_uri
     from difair_hpc.sweep.queue import Queue, shared_cache
     from difair_hpc.sweep.sbatch import THREADS
     from difair_hpc.sweep.site import submit_limits
     from difair_hpc.sweep.slurm import SlurmCluster
 
+    uri = where.tracking_uri or default_uri(where.root)
     return SlurmCluster(
         where.root,
         study,
@@ -90,6 +98,7 @@ def slurm_cluster(
         again=again,
         code=code,
         record=record,
+        server=uri if is_server(uri) else "",
     )
 
 
@@ -119,6 +128,7 @@ def _execution(profile: Profile, where: config.Settings, threads: int) -> Execut
     return ExecutionSpec(
         data_root=str(where.data_root),
         device=profile.device,
+        precision=profile.precision,
         threads=threads,
         checkpoint_epochs=profile.checkpoint_epochs,
         checkpoint_seconds=profile.checkpoint_seconds,

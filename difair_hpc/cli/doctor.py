@@ -154,7 +154,7 @@ def _database_check(url: str) -> Check:
 
 
 def _tracking_check(where: config.Settings) -> Check:
-    """Check MLflow's store without making it."""
+    """Check MLflow's store without making it, and a server's password with it."""
     uri = where.tracking_uri or default_uri(where.root)
     if uri == "none":
         return Check("ok", "MLflow", "off (tracking_uri=none)")
@@ -168,6 +168,13 @@ def _tracking_check(where: config.Settings) -> Check:
     except (OSError, ValueError) as error:
         advice = "start the server, choose another with tracking_uri=URI, or do without: tracking_uri=none"
         return Check("FAIL", "MLflow", f"{uri}: {error}", advice)
+    from difair_hpc.runs.store import client_of, explained
+
+    try:
+        with explained(uri):
+            client_of(uri).search_experiments(max_results=1)
+    except DifairError as error:
+        return Check("FAIL", "MLflow", str(error))
     return Check("ok", "MLflow", f"{uri} answers")
 
 

@@ -1,17 +1,20 @@
 """A study under way: ticks, live progress, MLflow, and the report at its end."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from difair_hpc import config
 from difair_hpc.cli.clusters import connect, limits_of, node_rule
-from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import ClusterUnreachable, Failure, StorageUnreachable
+from difair_hpc.cli.screen import console
+from difair_hpc.errors import ClusterUnreachable, StorageUnreachable
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.shipping import Shipping
+from difair_hpc.runs.shown import run_label
 from difair_hpc.runs.stop import StopFlag
 from difair_hpc.sweep.lease import Wishes
 from difair_hpc.sweep.ledger import ledger
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = {"local": 0.5, "slurm": 1.0}
 """Between two looks at the run folders; squeue is asked less often."""
-_SHIP_SECONDS = 5.0
 _GRACE_SECONDS = 20.0
 
 
@@ -54,6 +56,7 @@ class Drive:
         """Whether the last tick came to nothing, because SLURM or Optuna's database did not answer."""
         self._again = again
         self._code = code
+        self._at_work = False
 
     def tick(self, held: Attempt) -> None:
         """Look once, submit what is due, ship what is new, and write the report where all is complete."""
@@ -67,12 +70,12 @@ class Drive:
         """Say what the study waits for or lacks, and return the exit code."""
         screen, seen = console(), self.seen
         if seen and seen[-1].waits:
-            held = sum(bool(state.hold) for state in seen[-1].states.values())
+            held = sum(state.hold == "held" for state in seen[-1].states.values())
             reason = seen[-1].halted or f"{held} runs are held, and nothing else is left to do"
             screen.print(f"study {self.study.name} waits: {reason}", markup=False)
             screen.print(f"difair resume {self.study.name} starts what was held or has failed again", markup=False)
             return 1
-        lost = {trial.state.signature for view in seen for trial in view.trials if trial.state.status != "done"}
+        lost = {t.state.signature for view in seen for t in view.trials if t.state.status != "done" and not t.pruned}
         if lost:
             screen.print(f"{len(lost)} runs failed for good and are missing in the tables; difair status says why")
         return 1 if lost else 0
@@ -96,27 +99,40 @@ class Drive:
         )
         screen = console()
         screen.print(f"study {self.study.name}: runs in {root / 'runs'}, {limits.parallel} at once", soft_wrap=True)
-        with _tracker(self.where, self.study.name) as tracker:
-            with StudyProgress(screen, [stage.name for stage in self.study.stages]) as progress:
-                self._loop(reconciler, tracker, progress, once=once)
-                if self.flag and cluster.detached:
-                    screen.print(f"{self.flag.reason}: jobs go on without this command")
-                elif self.flag:
-                    screen.print(f"{self.flag.reason}: runs save and leave")
-                    _leave(cluster)
-                _ship(tracker, root, self.seen, progress.warn)
-            if complete(self.study, self.seen):
-                publish(self.where, self.study.name, tracker, screen)
+        with StudyProgress(screen, [stage.name for stage in self.study.stages]) as progress:
+            shipping, tracker = Shipping(progress.warn), _tracker(self.where, self.study.name)
+            with shipping.beside(partial(self._ship, tracker)) if tracker is not None else nullcontext():
+                try:
+                    self._at_work = True
+                    self._loop(reconciler, progress, once=once)
+                    if self.flag and cluster.detached:
+                        screen.print(f"{self.flag.reason}: jobs go on without this command")
+                    elif self.flag:
+                        screen.print(f"{self.flag.reason}: runs save and leave")
+                        _leave(cluster)
+                finally:
+                    self._at_work = cluster.detached and (self.unanswered or self._goes_on())
+        ended = complete(self.study, self.seen)
+        if ended:
+            publish(self.where, self.study.name, screen, tracked=tracker is not None)
+        if tracker is not None and not shipping.out:  # else it was said, and difair sync makes up for it
+            shipping.attempt(partial(_last_word, tracker, ended=ended))
 
-    def _loop(
-        self,
-        reconciler: "Reconciler",
-        tracker: "Tracker | None",
-        progress: "StudyProgress",
-        *,
-        once: bool,
-    ) -> None:
-        shipped = time.monotonic()
+    def _goes_on(self) -> bool:
+        """Whether jobs carry the study on when this command has left."""
+        view = self.seen[-1] if self.seen else None
+        return view is not None and not view.waits and bool(view.jobs or view.submitted)
+
+    def _ship(self, tracker: "Tracker") -> None:
+        """Bring MLflow up to date with what was seen last."""
+        for view in self.seen:
+            for trial in (trial for trial in view.trials if trial.state.status != "new"):
+                label = run_label(view.parameters[trial.number])
+                folder = run_folder(self.where.root, trial.state.signature)
+                tracker.ship(folder, stage=view.stage.name, label=label, pruned=trial.pruned)
+        tracker.settle(live=self._at_work)
+
+    def _loop(self, reconciler: "Reconciler", progress: "StudyProgress", *, once: bool) -> None:
         wishes = Wishes(ledger(self.where.root, self.study.name).path)
         while True:
             if not once:
@@ -135,9 +151,6 @@ class Drive:
             ended = complete(self.study, self.seen) or (bool(self.seen) and self.seen[-1].waits)
             if self.flag or once or ended:
                 return
-            if time.monotonic() - shipped > _SHIP_SECONDS:
-                _ship(tracker, reconciler.root, self.seen, progress.warn)
-                shipped = time.monotonic()
             time.sleep(TICK_SECONDS[self.profile.executor])
 
 
@@ -154,31 +167,19 @@ def _leave(cluster: "Cluster") -> None:
         time.sleep(1.0)
 
 
-def _ship(tracker: "Tracker | None", root: Path, seen: "Sequence[StageView]", warn: Callable[[str], None]) -> None:
-    """Bring MLflow up to date; a store that fails for a while costs a warning, not the study."""
-    if tracker is None:
-        return
-    try:
-        for view in seen:
-            for trial in (trial for trial in view.trials if trial.state.status != "new"):
-                label = run_label(view.parameters[trial.number])
-                tracker.ship(run_folder(root, trial.state.signature), stage=view.stage.name, label=label)
-    except Failure as error:
-        warn(f"{error} Training goes on; difair sync brings MLflow up to date later.")
-
-
-@contextmanager
-def _tracker(where: config.Settings, study: str) -> "Iterator[Tracker | None]":
-    """Open MLflow for the block, and say there that the study stopped if the block does not come to its end."""
+def _tracker(where: config.Settings, study: str) -> "Tracker | None":
     if where.tracking_uri == "none":
-        yield None
-        return
+        return None
     from difair_hpc.cli.figures import draw_run
     from difair_hpc.runs.tracking import Tracker, default_uri
 
-    tracker = Tracker(where.tracking_uri or default_uri(where.root), root=where.root, study=study, draw=draw_run)
-    try:
-        yield tracker
-    finally:
-        if not tracker.study_finished:
-            tracker.close_parents(live=False)
+    return Tracker(where.tracking_uri or default_uri(where.root), root=where.root, study=study, draw=draw_run)
+
+
+def _last_word(tracker: "Tracker", *, ended: bool) -> None:
+    """Ship the report of a study that has ended; end what died without a word in the others."""
+    from difair_hpc.runs.reap import reap
+
+    if ended:
+        tracker.finish_study()
+    reap(tracker.uri, tracker.root)

@@ -14,12 +14,13 @@ from rich.console import Console
 
 from difair_hpc import config
 from difair_hpc.cli.overview import StudyOverview
-from difair_hpc.cli.screen import console, run_label
+from difair_hpc.cli.screen import console
 from difair_hpc.cli.selection import SELECTORS, selected
 from difair_hpc.errors import Failure
 from difair_hpc.runs.attempts import newest
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
+from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger
@@ -43,12 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what the verb says to the runs that the words mean; those that are done are left alone."""
+    """Do what the verb says to the runs that the words mean; those that are over are left alone."""
     verb: Verb = arguments.verb
     words, dry_run = arguments.words, arguments.dry_run
     where, found, rows = selected(words)
     screen = console()
-    open_rows = [row for row in rows if row.state not in ("done", "diverged")]
+    open_rows = [row for row in rows if row.state not in ("done", "diverged", "pruned")]
     for row in open_rows:
         begin = "would be " if dry_run else ""
         screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} -> {begin}{_DONE[verb]}", markup=False)
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         for study in {row.study for row in rows} & set(words):
             mark_folder(verb, ledger(where.root, study).path)
         apply(verb, open_rows, found, where, screen)
-    screen.print(f"{len(open_rows)} runs; {len(rows) - len(open_rows)} that are done are left alone")
+    screen.print(f"{len(open_rows)} runs; {len(rows) - len(open_rows)} that are over are left alone")
     if verb == "release" and open_rows and not dry_run:
         screen.print("the next tick goes on with them; difair resume makes one now")
     return 0
@@ -89,7 +90,9 @@ def mark_folder(verb: Verb, folder: Path, jobs: tuple[str, ...] = ()) -> None:
     else:
         last = newest(folder)
         forgiven = last.number if last is not None and verb == "resume" else old.forgiven
-        write_mark(folder, Mark(by=f"difair {verb}", forgiven=forgiven, jobs=old.jobs))
+        whole = old.whole or (verb == "resume" and bool(old.hold and old.pruned_in))
+        new = Mark(by=f"difair {verb}", forgiven=forgiven, jobs=old.jobs, pruned_in=old.pruned_in, whole=whole)
+        write_mark(folder, new)
 
 
 def _tell_slurm(verb: Verb, jobs: Sequence[Job], screen: Console) -> None:

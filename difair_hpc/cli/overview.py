@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from difair_hpc import config
 from difair_hpc.cli.clusters import request_of, rules_of, slurm_cluster
-from difair_hpc.errors import DifairError, InvalidValue
+from difair_hpc.errors import DataDamaged, DifairError, InvalidValue, NewerSchema
 from difair_hpc.files import read_json
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import read_mark
@@ -16,6 +16,7 @@ from difair_hpc.sweep.cluster import MemoryCluster
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.plan import Limits, TrialView, given_up, next_step
+from difair_hpc.sweep.pruning import pruned_runs
 from difair_hpc.sweep.select import RunRow
 from difair_hpc.sweep.sight import Sight
 
@@ -55,7 +56,7 @@ def overview(where: config.Settings, names: Sequence[str] = ()) -> list[StudyOve
     if not names:
         known_runs = {row.signature for study in result for row in study.rows}
         single = _single(where.root, known_runs, first=1 + sum(counts))
-        result += [single] if single.rows else []
+        result += [single] if single.rows or single.notes else []
     return result
 
 
@@ -66,6 +67,8 @@ def _stages(root: Path, study: str) -> list[dict[str, Any]]:
 def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], *, first: int) -> StudyOverview:
     request = request_of(where.root, name)
     notes: list[str] = []
+    if ledger(where.root, name).description() is None:
+        notes.append(f"studies/{name}/study.json is damaged; repeat its difair sweep command, which writes it anew")
     cluster: SlurmCluster | None = None
     jobs: tuple[Job, ...] = ()
     limits = Limits(parallel=1) if request is None else rules_of(request.profile)
@@ -78,8 +81,8 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
             notes.append(f"what SLURM would say is missing: {str(error).splitlines()[0]}")
     if (mark := read_mark(ledger(where.root, name).path)).hold:
         notes.append(f"nothing more of it is submitted: it was {mark.hold} by {mark.by}; difair resume {name}")
-    refused = read_json(ledger(where.root, name).path / "ticks.json")
-    if isinstance(refused, dict):
+    refused = read_json(ledger(where.root, name).path / "ticks.json", {"node": str, "message": str})
+    if refused is not None:
         again = "run difair sweep --tick from cron, or difair resume"
         notes.append(f"jobs could not carry the study on ({refused['node']}: {refused['message']}); {again}")
     sight = Sight(where.root, cluster or MemoryCluster(lambda _: None), record=False)
@@ -87,8 +90,9 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
     by_run = {signature: job for job in jobs for signature in job.runs}
     rows: list[RunRow] = []
     for stage in stages:
+        pruned = pruned_runs(ledger(where.root, name), stage.get("book", ""), where.root)
         for trial in stage["trials"]:
-            view = sight.view(trial["signature"])
+            view = replace(sight.view(trial["signature"]), pruned=pruned.get(trial["signature"], ""))
             row = _row(view, by_run.get(trial["signature"]), limits)
             place: dict[str, Any] = {"index": first + len(rows), "study": name, "stage": stage["name"]}
             epochs = row.epochs or _epochs(where.root, row.signature)
@@ -101,17 +105,22 @@ def _single(root: Path, known: set[str], *, first: int) -> StudyOverview:
     """Return the runs that no study asked for."""
     sight = Sight(root, MemoryCluster(lambda _: None), record=False)
     rows: list[RunRow] = []
+    notes: list[str] = []
     for path in sorted((root / "runs").glob("*/spec.json")):
         if path.parent.name in known:
             continue
-        spec = run_folder(root, path.parent.name).spec().to_dict()
+        try:
+            spec, view = run_folder(root, path.parent.name).spec().to_dict(), sight.view(path.parent.name)
+        except (DataDamaged, NewerSchema) as error:
+            notes.append(f"left out: {error}")
+            continue
         parameters = {"benchmark": spec["benchmark"]["name"], "method": spec["method"]["name"]}
         parameters |= {"split": spec["benchmark"]["split"], "seed": spec["seed"]}
-        row = _row(sight.view(path.parent.name), None, Limits(parallel=1))
+        row = _row(view, None, Limits(parallel=1))
         next_ = row.next if row.state == "done" else f"difair resume {row.signature} goes on with it"
         place: dict[str, Any] = {"index": first + len(rows), "study": "train", "stage": "single", "next": next_}
         rows.append(replace(row, **place, parameters=parameters, epochs=spec["protocol"]["epochs"]))
-    return StudyOverview(study="train", rows=_with_time_left(rows))
+    return StudyOverview(study="train", rows=_with_time_left(rows), notes=tuple(notes))
 
 
 def _row(view: TrialView, job: Job | None, limits: Limits) -> RunRow:
@@ -142,19 +151,19 @@ def _word(view: TrialView, job: Job | None, limits: Limits) -> tuple[str, str]:
         diverged = state.result["outcome"] == "diverged"
         return ("diverged", "its loss is no number") if diverged else ("done", "")
     if state.status == "running":
-        return "running", "it leaves as soon as it has saved" if state.hold else ""
-    if state.hold or (job is not None and job.held):
-        return state.hold or "held", "" if job is None else job.why
-    if why := given_up(view, limits):
-        return "given up", why
+        return "running", "it leaves as soon as it has saved" if view.held or view.pruned else ""
+    if view.held or (job is not None and job.held):
+        return view.held or "held", "" if job is None else job.why
+    if why := view.pruned or given_up(view, limits):
+        return "pruned" if view.pruned else "given up", why
     if job is None:
         return state.status, state.message
     return "queued", job.why or ("starting" if job.state == "RUNNING" else job.state.lower())
 
 
 def _epochs(root: Path, signature: str) -> int | None:
-    content = read_json(run_folder(root, signature).path / "spec.json")
-    return content["spec"]["protocol"]["epochs"] if isinstance(content, dict) else None
+    content = read_json(run_folder(root, signature).path / "spec.json", {"spec": {"protocol": {"epochs": int}}})
+    return None if content is None else int(content["spec"]["protocol"]["epochs"])
 
 
 def _with_time_left(rows: Sequence[RunRow]) -> tuple[RunRow, ...]:
@@ -164,7 +173,7 @@ def _with_time_left(rows: Sequence[RunRow]) -> tuple[RunRow, ...]:
     result = []
     for row in rows:
         rate = row.seconds / row.epoch if row.epoch else mean
-        left = 0.0 if row.state in ("done", "diverged") else None
+        left = 0.0 if row.state in ("done", "diverged", "pruned") else None
         if left is None and rate is not None and row.epochs is not None:
             left = rate * (row.epochs - row.epoch)
         result.append(replace(row, seconds_left=left))

@@ -5,12 +5,13 @@ import sys
 from rich.console import Console
 
 from difair_hpc import config
-from difair_hpc.cli.screen import run_label
 from difair_hpc.errors import UserError
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.cost import StageCost, gpu_hours, planned_runs
 from difair_hpc.sweep.profile import Profile
-from difair_hpc.sweep.space import certain_trials, foreseen
+from difair_hpc.sweep.rungs import in_words
+from difair_hpc.sweep.space import certain_trials, foreseen, run_of
 from difair_hpc.sweep.spec import StageSpec, StudySpec
 
 
@@ -20,17 +21,24 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
     for stage, cost in zip(study.stages, stage_costs(study), strict=True):
         waits = stage.search == "optuna" or stage.chosen_in or any(axis.chosen_in for axis in stage.space)
         wanted = [] if waits else certain_trials(stage, {}, [])
-        screen.print(f"stage {stage.name} ({stage.search}): {cost.runs} runs of {cost.epochs} epochs")
+        most = "at most " if stage.prune else ""
+        screen.print(f"stage {stage.name} ({stage.search}): {cost.runs} runs of {most}{cost.epochs} epochs")
+        if stage.prune:
+            screen.print(f"  {_pruning(stage, profile)}", soft_wrap=True)
+        listed: set[str] = set()
         for parameters in wanted:
-            spec = config.build_run(stage.base, parameters)
+            spec = run_of(stage, parameters, config.build_run)
             done = run_folder(where.root, spec.signature).state().status
-            screen.print(f"  {spec.signature}  {run_label(parameters)}  {spec.protocol.epochs} epochs  {done}")
+            rest = "the same training" if spec.signature in listed else f"{spec.protocol.epochs} epochs  {done}"
+            screen.print(f"  {spec.signature}  {run_label(parameters)}  {rest}")
+            listed.add(spec.signature)
         if waits and stage.search != "optuna":
             screen.print("  follows from what an earlier stage chooses")
-        total += len(wanted)
+        total += len(listed)
     if profile.has_gpus:
         hours = study_gpu_hours(study, profile)
-        screen.print(f"about {hours:.0f} GPU-hours if nothing were done yet, {_rate(profile)}", soft_wrap=True)
+        most = "at most " if any(stage.prune for stage in study.stages) else ""
+        screen.print(f"{most}about {hours:.0f} GPU-hours if nothing were done yet, {_rate(profile)}", soft_wrap=True)
     screen.print(f"{total} runs are certain from the start; nothing was started")
 
 
@@ -66,6 +74,16 @@ def study_gpu_hours(study: StudySpec, profile: Profile) -> float:
     """Return the GPU-hours of a whole study by the profile's own rate."""
     rate = profile.gpu_hours_per_600_epochs
     return gpu_hours(stage_costs(study), per_600_epochs=rate, runs_per_gpu=profile.runs_per_gpu)
+
+
+def _pruning(stage: StageSpec, profile: Profile) -> str:
+    protocol = config.build_run(stage.base, foreseen(stage)[0]).protocol
+    alike = stage.choose.tolerance if stage.choose is not None else 0.0
+    looks = " while this command attends the study, or cron ticks it" if profile.executor == "slurm" else ""
+    return (
+        f"prune: {stage.prune}: after epoch {in_words(protocol)} runs in the worse half of those that have come so far "
+        f"are stopped{looks}, unless their {stage.rung_metric} is within {alike:g} of the best"
+    )
 
 
 def _rate(profile: Profile) -> str:

@@ -10,8 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from difair_hpc.cli.screen import duration, run_label
+from difair_hpc.cli.screen import duration
+from difair_hpc.osr.spec import OWN_SCORES
 from difair_hpc.runs.folder import RunState
+from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.describe import StageView
 
 if TYPE_CHECKING:
@@ -92,11 +94,13 @@ class StudyProgress:
         for trial in view.trials:
             state = trial.state
             key = f"{view.stage.name} {state.signature}"
-            if state.status not in ("done", "failed", "dead") or self._said.get(key) == state.status:
+            status = "pruned" if trial.pruned else state.status
+            if status not in ("done", "failed", "dead", "pruned") or self._said.get(key) == status:
                 continue
-            self._said[key] = state.status
+            self._said[key] = status
             label = run_label(view.parameters[trial.number])
-            self._screen.print(f"{view.stage.name}  {state.signature}  {label}  {_ending(state)}", overflow="fold")
+            ending = f"pruned: {trial.pruned}" if trial.pruned else _ending(state)
+            self._screen.print(f"{view.stage.name}  {state.signature}  {label}  {ending}", overflow="fold")
         if view.choice is not None and view.stage.name not in self._said:
             self._said[view.stage.name] = "chosen"
             for reason in view.choice.reasons:
@@ -120,15 +124,17 @@ class StudyProgress:
         return [state.signature, label, place, f"{state.epoch}{share} of {view.epochs}", accuracy, heard]
 
     def _headline(self, view: StageView) -> str:
-        counts = Counter(state.status for state in view.states.values())
+        pruned = view.pruned
+        counts = Counter(state.status for run, state in view.states.items() if run not in pruned)
         done = counts["done"]
         waiting = [job for job in view.jobs if not job.held]
         starting = max(0, len(waiting) - counts["running"]) + view.submitted
-        left = max(view.planned - done - counts["running"] - starting, 0)
+        left = max(view.runs - done - len(pruned) - counts["running"] - starting, 0)
         position = f"stage {self._stages.index(view.stage.name) + 1} of {len(self._stages)}"
         parts = [f"{view.stage.name} ({position}): {done} done, {counts['running']} running, {left} left"]
+        parts += [f"{len(pruned)} pruned"] if pruned else []
         parts += [f"{starting} starting"] if starting else []
-        parts += [f"{held} held"] if (held := sum(bool(state.hold) for state in view.states.values())) else []
+        parts += [f"{held} held"] if (held := sum(state.hold == "held" for state in view.states.values())) else []
         parts += [f"{counts[bad]} {bad}" for bad in ("failed", "dead") if counts[bad]]
         best = max((state.accuracy for state in view.states.values() if state.accuracy is not None), default=None)
         if best is not None:
@@ -156,13 +162,14 @@ class _Clock:
         done = self._share(view) - self._first.get(view.stage.name, 0.0)
         if done <= 0:
             return None
-        return (time.monotonic() - self._began) * (view.planned - self._share(view)) / done
+        return (time.monotonic() - self._began) * (view.runs - self._share(view)) / done
 
     def _share(self, view: StageView) -> float:
         """Return the stage's finished runs, running ones in part."""
         total = 0.0
-        for state in view.states.values():
-            total += 1.0 if state.status == "done" else min(state.epoch / max(view.epochs, 1), 1.0)
+        pruned = view.pruned
+        for run, state in view.states.items():
+            total += 1.0 if state.status == "done" or run in pruned else min(state.epoch / max(view.epochs, 1), 1.0)
         return total
 
 
@@ -173,5 +180,6 @@ def _ending(state: RunState) -> str:
     if evaluation is None:
         return f"diverged in epoch {state.epoch}"
     named = [("accuracy", evaluation["closed_set_accuracy"]), ("occupancy", evaluation["occupancy"])]
-    named += [(f"AUROC {score}", value) for score, value in evaluation["auroc"].items()]
+    own = OWN_SCORES.get(state.result["spec"]["method"]["name"], ())
+    named += [(f"AUROC {score}", value) for score, value in evaluation["auroc"].items() if score in own]
     return "  ".join(f"{name} {value:.4f}" for name, value in named if value is not None)

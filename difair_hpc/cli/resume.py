@@ -9,14 +9,16 @@ from difair_hpc.cli import sweep, train
 from difair_hpc.cli.clusters import Request, request_of
 from difair_hpc.cli.marking import apply, mark_folder
 from difair_hpc.cli.overview import overview
-from difair_hpc.cli.screen import console, run_label
+from difair_hpc.cli.screen import console
 from difair_hpc.cli.selection import SELECTORS, split_words
 from difair_hpc.errors import UserError
 from difair_hpc.runs.marks import read_mark
+from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import select
 
 _AGAIN = ("failed", "given up", "cancelled", "held", "dead", "stopped")
+_OVER = ("done", "diverged", "pruned")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,14 +36,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not everything:
         raise UserError(f"there is nothing in {where.root} to resume; difair sweep digits starts a study.")
     chosen = select(words, everything, others=config.SETTING_KEYS)
-    rows = [row for row in chosen if row.state in _AGAIN]
+    # A pruned run has served its search: only its own name, or state=pruned, brings it back.
+    named = any("=" not in word and word not in {row.study for row in everything} for word in words)
+    again = (*_AGAIN, "pruned") if named or "state=pruned" in words else _AGAIN
+    rows = [row for row in chosen if row.state in again]
     for row in rows:
         screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} at epoch {row.epoch}", markup=False)
     if arguments.dry_run:
         screen.print(f"{len(rows)} runs would go on from their checkpoints")
         return 0
     apply("resume", rows, found, where, screen)
-    unfinished = {row.study for row in chosen if row.state not in ("done", "diverged")}
+    unfinished = {row.study for row in chosen if row.state in again or row.state not in _OVER}
     for study in {row.study for row in chosen} - {train.STUDY}:
         if read_mark(ledger(where.root, study).path).hold:
             mark_folder("resume", ledger(where.root, study).path)

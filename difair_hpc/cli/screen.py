@@ -1,8 +1,6 @@
-"""What commands share of the screen: one console, sizes of time, and the label of a run."""
+"""What commands share of the screen: one console, and sizes of time."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 
@@ -30,13 +28,3 @@ def duration(seconds: float | None) -> str:
 def ago(moment: float | None) -> str:
     """Return how long ago a moment was."""
     return "–" if moment is None else f"{duration(max(0.0, time.time() - moment))} ago"
-
-
-def run_label(parameters: Mapping[str, Any]) -> str:
-    """Name a run by what differs from its neighbours: `alpha=6 radius=2`."""
-    parts = []
-    for key, value in parameters.items():
-        name = key.rpartition(".")[2]
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
-        parts.append(shown if name in ("benchmark", "method") else f"{name}={shown}")
-    return " ".join(parts)

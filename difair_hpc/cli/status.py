@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ from rich.console import Console
 
 from difair_hpc import config
 from difair_hpc.cli.overview import StudyOverview, overview
-from difair_hpc.cli.screen import ago, console, duration, run_label
+from difair_hpc.cli.screen import ago, console, duration
 from difair_hpc.cli.selection import split_words
 from difair_hpc.errors import UserError
+from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.select import RunRow, select
 
 _HEADER = ("#", "run", "what differs", "state", "job", "node", "epoch", "accuracy", "occupancy", "heard", "{time}", "")
@@ -41,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.format == "json":
             rows = [dataclasses.asdict(row) for study in found for row in study.rows]
             screen.out(json.dumps(rows, indent=1))
+            sys.stderr.writelines(f"{study.study}: {note}\n" for study in found for note in study.notes)
         else:
             _print(found, where, screen)
         if not arguments.watch:
@@ -82,8 +85,11 @@ def _print(found: Sequence[StudyOverview], where: config.Settings, screen: Conso
 
 
 def _print_stage(study: StudyOverview, rows: Sequence[RunRow], screen: Console) -> None:
-    done = sum(row.state == "done" for row in rows)
-    screen.out(f"{study.study} / {rows[0].stage}: {done} of {len(rows)} done")
+    done, pruned = (sum(row.state == state for row in rows) for state in ("done", "pruned"))
+    words = f"{done} of {len(rows)} done" + (f", {pruned} pruned" if pruned else "")
+    runs = {row.signature: row for row in rows}.values()
+    epochs = f"{sum(row.epoch for row in runs)} of {sum(row.epochs or 0 for row in runs)} epochs"
+    screen.out(f"{study.study} / {rows[0].stage}: {words}, {epochs}")
     time_ = "time+left" if study.gpu_share is None else "GPU time+left"
     lines = [[title.format(time=time_) for title in _HEADER], *(_line(row, study.gpu_share or 1.0) for row in rows)]
     used = [column for column in zip(*lines, strict=True) if any(cell not in ("", "–") for cell in column[1:])]

@@ -13,7 +13,7 @@ from difair_hpc.cli.preview import confirm, preview
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import folders
 from difair_hpc.errors import InvalidValue, RunBusy
-from difair_hpc.files import usable_folder
+from difair_hpc.files import keep_private, usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.code import freeze
 from difair_hpc.runs.stop import stop_on_signal
@@ -28,7 +28,7 @@ _PATIENCE_SECONDS = 60.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
-    parser.add_argument("name", help="a sweep file: digits, paper, tpe, or one of your own in ./sweeps")
+    parser.add_argument("name", help="a sweep file: digits, paper, tpe, ablation_…, or one of your own in ./sweeps")
     once = parser.add_mutually_exclusive_group()
     once.add_argument("--detach", action="store_true", help="submit the first wave and return; jobs carry the study on")
     once.add_argument("--tick", action="store_true", help="look once, submit what is due, and return (for cron)")
@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     once = arguments.detach or arguments.tick
     if once and profile.executor != "slurm":
         raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
+    keep_private(where.root)
     usable_folder(where.root, key="root")
     folder = usable_folder(ledger(where.root, study.name).path, key="root")
     require_data(_benchmarks(study), where)
@@ -73,8 +74,9 @@ def _drive(arguments: argparse.Namespace, study: StudySpec, profile: Profile, wh
 
 def _places(where: config.Settings) -> list[str]:
     """Return the settings as words, since the environment may have said them and another one may not."""
-    storage = [f'storage="{where.storage}"'] if where.storage else []
-    return [f"root={where.root}", f"data_root={where.data_root}", *storage]
+    addresses = {"storage": where.storage, "tracking_uri": where.tracking_uri}
+    said = [f'{key}="{address}"' for key, address in addresses.items() if address]
+    return [f"root={where.root}", f"data_root={where.data_root}", *said]
 
 
 def _attend(drive: Drive, folder: Path) -> int:

@@ -4,52 +4,79 @@ import argparse
 from collections.abc import Callable
 
 from difair_hpc import config
-from difair_hpc.cli.screen import console, run_label
-from difair_hpc.errors import RunBusy
+from difair_hpc.cli.screen import console
+from difair_hpc.errors import DataDamaged, NewerSchema, RunBusy, UserError
+from difair_hpc.files import keep_private
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.shown import REPORT, placed
 from difair_hpc.sweep.ledger import ledger, studies
+from difair_hpc.sweep.pruning import pruned_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
+    parser.add_argument("--rebuild", action="store_true", help="only into an empty MLflow store and Optuna storage")
     parser.add_argument("words", nargs="*", metavar="key=value", help="root=FOLDER, tracking_uri=URI, storage=URL")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ship the runs of all studies, and the single ones; then rebuild the searches."""
     where = config.settings_only(arguments.words)
+    keep_private(where.root)
     screen = console()
+    if arguments.rebuild:
+        _require_empty(where)
+
+    def tell(line: str) -> None:
+        screen.print(line, soft_wrap=True, markup=False)
+
+    unreadable: list[str] = []
     if where.tracking_uri != "none":
-        screen.print(f"{synchronise(where)} runs are up to date in MLflow")
-    searches, trials = rebuild_searches(where, lambda line: screen.print(line, soft_wrap=True, markup=False))
-    place = where.storage or where.root / "studies"
-    screen.print(f"Optuna: {searches} studies, {trials} trials in {place}", soft_wrap=True, markup=False)
-    return 0
+        shipped, unreadable = synchronise(where)
+        tell(f"{shipped} runs are up to date in MLflow")
+    searches, trials = rebuild_searches(where, tell)
+    tell(f"Optuna: {searches} studies, {trials} trials in {where.storage or where.root / 'studies'}")
+    for problem in unreadable:
+        tell(f"left out: {problem}")
+    return 1 if unreadable else 0
 
 
-def synchronise(where: config.Settings) -> int:
-    """Ship every run folder under the root and return how many there were."""
+def synchronise(where: config.Settings) -> tuple[int, list[str]]:
+    """Ship every run folder under the root; return how many there were, and what is said of those nobody can read."""
     from difair_hpc.cli.figures import draw_run
     from difair_hpc.cli.train import STAGE, STUDY
+    from difair_hpc.runs.reap import reap
     from difair_hpc.runs.tracking import Tracker, default_uri
 
     uri = where.tracking_uri or default_uri(where.root)
     known: set[str] = set()
+    unreadable: dict[str, str] = {}
+
+    def ship(tracker: Tracker, signature: str, stage: str, label: str, pruned: str | None = None) -> None:
+        try:
+            tracker.ship(run_folder(where.root, signature), stage=stage, label=label, pruned=pruned)
+        except (DataDamaged, NewerSchema) as error:
+            unreadable[signature] = str(error)
+
     for name in studies(where.root):
         tracker = Tracker(uri, root=where.root, study=name, draw=draw_run)
-        for stage in (ledger(where.root, name).description() or {"stages": []})["stages"]:
-            for trial in stage["trials"]:
-                known.add(trial["signature"])
-                folder = run_folder(where.root, trial["signature"])
-                tracker.ship(folder, stage=stage["name"], label=run_label(trial["parameters"]))
-        tracker.close_parents(live=_live(where, name))
+        book = ledger(where.root, name)
+        described = book.description() or {"stages": []}
+        pruned = {one["name"]: pruned_runs(book, one.get("book", ""), where.root) for one in described["stages"]}
+        for signature, places in placed(described).items():
+            known.add(signature)
+            for stage, label in places:
+                ship(tracker, signature, stage, label, pruned[stage].get(signature, ""))
+        complete = all(stage["complete"] for stage in described["stages"])
+        if complete and (book.path / REPORT).exists():
+            tracker.finish_study()
     single = [p.parent.name for p in (where.root / "runs").glob("*/spec.json") if p.parent.name not in known]
     if single:
         tracker = Tracker(uri, root=where.root, study=STUDY, draw=draw_run)
         for signature in single:
-            tracker.ship(run_folder(where.root, signature), stage=STAGE, label=signature)
-        tracker.close_parents(live=False)
-    return len(known) + len(single)
+            ship(tracker, signature, STAGE, signature)
+    reap(uri, where.root)
+    return len({*known, *single} - unreadable.keys()), list(unreadable.values())
 
 
 def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tuple[int, int]:
@@ -69,8 +96,9 @@ def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tup
             tell(f"Optuna: study {name} was written by an earlier version; repeat its difair sweep, which rebuilds it")
             continue
         try:
+            lost = _given_up(where, name)
             with lease(folder.path) as held:
-                counts += [rebuild(folder, stage, root=where.root, url=where.storage) for stage in begun]
+                counts += [rebuild(folder, stage, root=where.root, url=where.storage, lost=lost) for stage in begun]
                 held.end("finished")
         except RunBusy:
             tell(f"Optuna: study {name} is left to the command that drives it at this moment")
@@ -80,9 +108,40 @@ def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tup
     return len(counts), sum(counts)
 
 
-def _live(where: config.Settings, study: str) -> bool:
-    """Whether a command drives the study at this moment."""
-    from difair_hpc.runs.attempts import newest
+def _given_up(where: config.Settings, study: str) -> Callable[[str], bool]:
+    """Return what tells of a run whether its study goes on without it, as the profile says that was last used."""
+    from difair_hpc.cli.clusters import request_of, rules_of
+    from difair_hpc.sweep.cluster import MemoryCluster
+    from difair_hpc.sweep.plan import given_up
+    from difair_hpc.sweep.sight import Sight
 
-    last = newest(ledger(where.root, study).path)
-    return last is not None and last.alive
+    request, sight = request_of(where.root, study), Sight(where.root, MemoryCluster(lambda _: None), record=False)
+    if request is None:
+        return lambda _: False
+    limits = rules_of(request.profile)
+    return lambda signature: bool(given_up(sight.view(signature), limits))
+
+
+def _require_empty(where: config.Settings) -> None:
+    """Refuse to fill a store that holds something of these studies: what is in it stays, and may differ.
+
+    Raises:
+        UserError: names the store and the study.
+    """
+    from difair_hpc.cli.train import STUDY
+    from difair_hpc.runs.tracking import Tracker, default_uri
+    from difair_hpc.sweep.study import JOURNAL, is_kept
+
+    uri = where.tracking_uri or default_uri(where.root)
+    for name in [*studies(where.root), STUDY]:
+        folder = ledger(where.root, name)
+        if where.tracking_uri != "none" and not Tracker(uri, root=where.root, study=name).is_empty():
+            store, advice = f"the MLflow store {uri}", "tracking_uri=URI"
+        elif folder.path.exists() and is_kept(folder, url=where.storage):
+            store, advice = f"Optuna's storage {where.storage or folder.path / JOURNAL}", "storage=URL"
+        else:
+            continue
+        raise UserError(
+            f"{store} holds study {name} already, and --rebuild fills an empty one: move it away or name another with "
+            f"{advice}. To bring it up to date, difair sync is enough."
+        )

@@ -2,20 +2,19 @@
 
 import argparse
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from difair_hpc import config
 from difair_hpc.cli.needs import require_data
 from difair_hpc.cli.screen import console, duration
-from difair_hpc.errors import Failure
+from difair_hpc.files import keep_private
 from difair_hpc.runs.folder import RunFolder, run_folder
+from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
 
 STUDY, STAGE = "train", "single"
 """MLflow experiment and stage of single runs."""
-_SHIP_SECONDS = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +52,9 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
         from difair_hpc.runs.stop import stop_on_signal
 
         require_data([spec.benchmark.name], where)
+        keep_private(where.root)
         folder.create(spec)
+        end_pruning(folder.path)
         screen.print(f"run {spec.signature}  {folder.path}")
         lines = EpochLines(screen, spec.protocol.epochs)
         with stop_on_signal() as flag, _tracked(where, folder):
@@ -95,28 +96,16 @@ def _tracked(where: config.Settings, folder: RunFolder) -> Iterator[None]:
         yield
         return
     from difair_hpc.cli.figures import draw_run
+    from difair_hpc.runs.reap import reap
+    from difair_hpc.runs.shipping import Shipping
     from difair_hpc.runs.tracking import Tracker, default_uri
 
     uri = where.tracking_uri or default_uri(where.root)
     tracker = Tracker(uri, root=where.root, study=STUDY, draw=draw_run)
-    done = threading.Event()
-
-    def ship() -> None:
-        try:
-            tracker.ship(folder, stage=STAGE, label=folder.signature)
-        except Failure as error:
-            sys.stderr.write(f"warning: {error} Training goes on; difair sync brings MLflow up to date later.\n")
-
-    def ship_until_done() -> None:
-        while not done.wait(_SHIP_SECONDS):
-            ship()
-
-    thread = threading.Thread(target=ship_until_done, name="shipping", daemon=True)
-    thread.start()
+    shipping = Shipping(lambda line: sys.stderr.write(f"warning: {line}\n"))
     try:
-        yield
+        with shipping.beside(lambda: tracker.ship(folder, stage=STAGE, label=folder.signature)):
+            yield
     finally:
-        done.set()
-        thread.join()
-        ship()
-        tracker.close_parents(live=False)
+        if not shipping.out:
+            shipping.attempt(lambda: reap(uri, where.root))

@@ -7,12 +7,12 @@ from rich.console import Console
 
 from difair_hpc import config
 from difair_hpc.cli.logs import log_part
-from difair_hpc.cli.screen import ago, console, duration, run_label
+from difair_hpc.cli.screen import ago, console, duration
 from difair_hpc.cli.selection import SELECTORS, one
-from difair_hpc.files import read_json
 from difair_hpc.runs.attempts import AttemptView, views
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import read_mark
+from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.ends import MEANINGS
 
 _LOG_LINES = 12
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         screen.print(f"{mark.hold} by {mark.by}, {ago(mark.time)}", markup=False)
     attempts = views(folder.path)
     for attempt in attempts:
-        _tell(attempt, folder, screen)
+        _tell(attempt, screen)
     if attempts and attempts[-1].end is not None and attempts[-1].end.get("trace"):
         screen.print(f"\nthe last error:\n{attempts[-1].end['trace'].rstrip()}", soft_wrap=True, markup=False)
     _tell_log(where.root, attempts, screen)
@@ -44,16 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(attempt: AttemptView, folder: RunFolder, screen: Console) -> None:
+def _tell(attempt: AttemptView, screen: Console) -> None:
     place = attempt.place
     where = " ".join(part for part in (place.node, f"job {place.job}" if place.job else "") if part)
     epoch, step = attempt.position
     position = f"epoch {epoch}" + (f" and {step} steps" if step else "")
-    kind = read_json(folder.path / "attempts" / f"{attempt.number:04d}.kind.json") or {}
     if attempt.alive:
         said = "it works"
-    elif kind:
-        said = f"{kind['kind'].replace('_', ' ')}: {MEANINGS[kind['kind']]} [{kind['evidence']}]"
+    elif attempt.kind in MEANINGS:
+        said = f"{attempt.kind.replace('_', ' ')}: {MEANINGS[attempt.kind]} [{attempt.evidence}]"
     else:
         end = attempt.end or {"reason": "died", "message": ""}
         said = f"{end['reason']} {end.get('signal', '')} {end['message']}".strip()

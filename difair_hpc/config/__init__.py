@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from difair_hpc.config.places import choices, found, places_of, read_yaml
+from difair_hpc.config.places import UNREADABLE, choices, found, places_of, read_yaml
 from difair_hpc.errors import InvalidValue, UnknownKey, UserError
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
-from difair_hpc.sweep.address import checked, without_secret
+from difair_hpc.sweep.address import checked, checked_tracking, without_secret
 from difair_hpc.sweep.profile import Profile
+from difair_hpc.sweep.rungs import check_rungs
 from difair_hpc.sweep.space import foreseen, run_keys
 from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
 from difair_hpc.sweep.stages import check_rule
@@ -41,7 +40,7 @@ class Settings:
     data_root: Path
     """Folder of the data sets. `data_root=`, else DIFAIR_DATA, else ./data."""
     tracking_uri: str
-    """MLflow server or store; empty: the SQLite store under the root; 'none': no tracking."""
+    """MLflow's server or store; empty: the server that the root names, else SQLite under it; 'none': no tracking."""
     storage: str
     """Optuna's storage: `storage=`, else DIFAIR_STORAGE; empty: a journal in the study's folder."""
     cluster: str
@@ -67,7 +66,7 @@ def parse(words: Sequence[str]) -> Values:
     for word in words:
         try:
             override = parser.parse_override(word)
-        except HydraException as error:
+        except (HydraException, ValueError) as error:
             reason = f"{word!r} is no key=value ({str(error).splitlines()[0]})"
             raise UserError(f"{without_secret(reason)}; write for example method.alpha=10.") from error
         if not override.key_or_group:
@@ -87,7 +86,9 @@ def settings(values: Values) -> Settings:
     return Settings(
         root=Path(str(root)).absolute(),
         data_root=Path(str(data_root)).absolute(),
-        tracking_uri=str(values.pop("tracking_uri", None) or os.environ.get("MLFLOW_TRACKING_URI") or ""),
+        tracking_uri=checked_tracking(
+            str(values.pop("tracking_uri", None) or os.environ.get("MLFLOW_TRACKING_URI") or "")
+        ),
         storage=checked(str(values.pop("storage", os.environ.get("DIFAIR_STORAGE")) or "")),
         cluster=str(values.pop("cluster", "local")),
     )
@@ -165,9 +166,6 @@ def profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profile:
     device = {"device": os.environ["DIFAIR_DEVICE"]} if os.environ.get("DIFAIR_DEVICE") else {}
     for key, value in {**device, **(overrides or {})}.items():
         _set(content, key, value)
-    for key, value in content.items():
-        if isinstance(value, list):
-            content[key] = tuple(value)
     return build(Profile, {"name": name, **content}, key="cluster")
 
 
@@ -197,9 +195,10 @@ def study(name: str, values: Values) -> StudySpec:
     stages = tuple(_stage(key, value, everywhere) for key, value in _mapping("stages", content["stages"]).items())
     spec = StudySpec(name=str(content.get("study", name)), stages=stages)
     for stage in stages:
-        for parameters in foreseen(stage):
-            built = build_run(stage.base, parameters)
-            check_rule(stage, flat(built.to_dict()))
+        built = [build_run(stage.base, parameters) for parameters in foreseen(stage)]
+        for run_ in built:
+            check_rule(stage, flat(run_.to_dict()))
+        check_rungs(stage, [run_.protocol for run_ in built])
     return spec
 
 
@@ -208,16 +207,15 @@ def _stage(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any])
     values = dict(_mapping(key, content))
     if "search" not in values:
         raise InvalidValue(f"{key}.search", "nothing", "one of grid, optuna, final")
-    axes, rule, base = (_mapping(f"{key}.{part}", values.pop(part, None) or {}) for part in ("space", "choose", "base"))
+    axes, base = (_mapping(f"{key}.{part}", values.pop(part, None) or {}) for part in ("space", "base"))
+    rule = values.pop("choose", {})  # null: nothing is to be chosen
+    choose = None if rule is None else build(ChoiceRule, _mapping(f"{key}.choose", rule), key=f"{key}.choose")
     space = tuple(_axis(f"{key}.space.{axis}", axis, value) for axis, value in axes.items())
-    own = {**base, **everywhere}
-    listed = {part: tuple(value) if isinstance(value, list) else value for part, value in values.items()}
-    for part in ("benchmarks", "methods", "objectives"):
-        if part in listed and not isinstance(listed[part], tuple):
-            raise InvalidValue(f"{key}.{part}", listed[part], "a list")
-    choose = {part: tuple(value) if isinstance(value, list) else value for part, value in rule.items()}
-    whole = {"name": name, "space": space, "base": own, "choose": build(ChoiceRule, choose, key=f"{key}.choose")}
-    return build(StageSpec, listed | whole, key=key)
+    # A group that is chosen on the command line comes as it is: what the file had changed in its own choice goes.
+    kept = {key: value for key, value in base.items() if "." not in key or key.split(".")[0] not in everywhere}
+    own = {**kept, **everywhere}
+    whole = {"name": name, "space": space, "base": own, "choose": choose}
+    return build(StageSpec, values | whole, key=key)
 
 
 def _axis(key: str, name: str, content: Any) -> Axis:
@@ -232,6 +230,8 @@ def _word(value: Any) -> str:
     """Return a plain value in Hydra's grammar."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_word, value))}]"
     return repr(value) if isinstance(value, float) else str(value)
 
 
@@ -263,7 +263,7 @@ def _composed(groups: tuple[tuple[str, str], ...], folders: tuple[Path, ...]) ->
         try:
             composed = compose("config", overrides=[f"{group}={choice}" for group, choice in groups])
             content = OmegaConf.to_container(composed, resolve=True)
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        except (HydraException, OmegaConfBaseException, *UNREADABLE) as error:
             places = ", ".join(str(folder / group / f"{choice}.yaml") for group, choice in groups for folder in folders)
             raise UserError(f"the files of the run do not fit together ({places}): {error}") from error
     assert isinstance(content, dict), "Hydra composes mappings"

@@ -1,5 +1,6 @@
 """Where YAML files are found: a user's own ./sweeps and ./slurm before the shipped ones."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import yaml
 
 from difair_hpc.errors import InvalidValue, UserError
+
+UNREADABLE = (yaml.YAMLError, OSError, ValueError, RecursionError)
+"""What reading a YAML file may raise: no YAML, no file, no text, or lists in lists without an end."""
 
 
 def folders() -> dict[str, Path]:
@@ -42,7 +46,7 @@ def found(folders: Sequence[Path], name: str, *, key: str) -> Path:
         InvalidValue: none has it; names `key` and the files that are there.
     """
     for folder in folders:
-        if (path := folder / f"{name}.yaml").is_file():
+        if os.path.isfile(path := folder / f"{name}.yaml"):  # noqa: PTH113 (Path.is_file raises where a name is too long)
             return path
     names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")} - {"config"})
     raise InvalidValue(
@@ -58,7 +62,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path} is no YAML file: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of keys to values.")

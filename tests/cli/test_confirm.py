@@ -26,7 +26,7 @@ def test_the_preview_adds_up_gpu_hours(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["sweep", "paper", "cluster=v100", "-n"]) == 0
     out = capsys.readouterr().out
     assert "stage fine (grid): 15 runs of 600 epochs" in out
-    assert "about 282 GPU-hours if nothing were done yet, at gpu_hours_per_600_epochs=2" in out
+    assert "about 330 GPU-hours if nothing were done yet, at gpu_hours_per_600_epochs=2" in out
     assert main(["sweep", "digits", "-n"]) == 0
     assert "GPU-hours" not in capsys.readouterr().out, "local processes without a GPU cost none"
 
@@ -49,9 +49,22 @@ def test_a_terminal_is_asked(
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     study, profile = config.study("paper", {}), config.profile("v100")
     assert confirm(study, profile, console()) is begins
-    assert "study paper may need 282 GPU-hours" in capsys.readouterr().out
+    assert "study paper may need 330 GPU-hours" in capsys.readouterr().out
 
 
 def test_a_cheap_study_is_not_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
     assert confirm(config.study("digits", {}), config.profile("v100"), console())
     assert capsys.readouterr().out == ""
+
+
+def test_the_preview_counts_trainings_and_says_which_tasks_share_one(
+    capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    (here / "sweeps").mkdir()
+    stage = "{search: final, benchmarks: [cifar10], methods: [cac], splits: [0, 1, 2], base: {protocol: paper}}"
+    (here / "sweeps/shared.yaml").write_text(f"study: shared\nstages:\n  final: {stage}\n")
+    assert main(["sweep", "shared", "-n"]) == 0
+    out = capsys.readouterr().out
+    assert "stage final (final): 2 runs of 600 epochs" in out
+    assert out.count("the same training") == 1
+    assert "2 runs are certain from the start" in out

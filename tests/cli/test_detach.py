@@ -1,5 +1,6 @@
 """`difair sweep --detach` where SLURM does not answer, or takes no more: what it says, and its exit code."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,28 @@ def test_what_slurm_refuses_is_one_message(site: Path, capsys: pytest.CaptureFix
     say(site, "sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1")
     assert main(list(WORDS)) == 1
     assert "difair: sbatch failed: sbatch: error: invalid partition specified: x" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:::mlflow")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_jobs_are_told_of_a_server_by_whichever_way_it_was_named_and_need_it_not(
+    site: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(site, "sbatch", "echo 4711")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")  # nobody listens there
+    assert main(["sweep", "one", "cluster=v100", "--detach"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("warning: ") == out.count("the MLflow store http://127.0.0.1:1 cannot be used") == 1
+    assert "nothing is lost: difair sync ships it later" in out
+    assert "jobs carry the study on" in out
+    wave = json.loads((site / "outputs/studies/one/waves/0001.json").read_text())
+    assert wave["server"] == "http://127.0.0.1:1"
+    assert 'tracking_uri="http://127.0.0.1:1"' in wave["again"]
+
+
+def test_jobs_are_not_told_of_a_file(site: Path) -> None:
+    say(site, "sbatch", "echo 4711")
+    assert main(list(WORDS)) == 0
+    wave = json.loads((site / "outputs/studies/one/waves/0001.json").read_text())
+    assert wave["server"] == ""
+    assert 'tracking_uri="none"' in wave["again"]

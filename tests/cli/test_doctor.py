@@ -127,13 +127,19 @@ class Health(BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/health" else 404)
         self.end_headers()
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if self.path == "/api/2.0/mlflow/experiments/search" else 404)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
     def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """Answer as MLflow's server does when it is asked how it is."""
+    """Answer as MLflow's server does when it is asked how it is, and for its experiments."""
     with HTTPServer(("127.0.0.1", 0), Health) as listening:
         thread = threading.Thread(target=listening.serve_forever)
         thread.start()

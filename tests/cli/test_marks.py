@@ -63,6 +63,7 @@ def test_why_tells_how_it_ended_and_what_happens_next(capsys: pytest.CaptureFixt
         {"method": "cac", "split": 3, "seed": 7},
         {"method.alpha": 2.5, "method.radius_coefficient": 0.45, "data.verify": False},
         {"benchmark": "mnist", "protocol": "paper", "protocol.epochs": 20, "protocol.weight_decay_form": "coupled"},
+        {"protocol.augment": "randaugment", "protocol.augment_exclude": ["Rotate", "Cutout"]},
         {"method": "difair_std", "protocol.warmup_epochs": 0.5, "network.dropout": "channel"},
     ],
 )
@@ -95,7 +96,7 @@ def test_held_cancelled_released_and_resumed(capsys: pytest.CaptureFixture[str],
     new, bad = (run_folder(here / "o", runs[name]).path for name in ("new", "bad"))
     assert "new -> would be held" in said(capsys, "hold", "state=new", "root=o", "-n")
     assert read_mark(new) == Mark()
-    assert "1 runs; 0 that are done are left alone" in said(capsys, "hold", runs["new"], "root=o")
+    assert "1 runs; 0 that are over are left alone" in said(capsys, "hold", runs["new"], "root=o")
     assert (read_mark(new).hold, read_mark(new).by) == ("held", "difair hold")
     (row,) = json.loads(said(capsys, "status", "root=o", "state=held", "-f", "json"))
     assert row["next"] == f"nothing: it is held; difair release {runs['new']} lets it go on"

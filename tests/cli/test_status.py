@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,18 +89,30 @@ def test_every_run_of_a_study_and_those_of_none(capsys: pytest.CaptureFixture[st
     before = files(here)
     out = said(capsys, "status", "root=o")
     lines = out.splitlines()
-    assert lines[0] == "mini / coarse: 2 of 2 done"
+    assert lines[0] == "mini / coarse: 2 of 2 done, 4 of 4 epochs"
     assert lines[1].split()[:3] == ["#", "run", "what"]
     assert sum(runs["six"] in line for line in lines) == 2, "a run of two stages stands in both"
     (alpha2,) = [line for line in lines if runs["two"] in line]
     assert alpha2.split() == ["1", runs["two"], "alpha=2", "done", "2/2", "0.9100", "0.8000", "2s"]
     (alone,) = [line for line in lines if single.signature in line]
-    assert "train / single: 0 of 1 done" in lines
+    assert "train / single: 0 of 1 done, 0 of 2 epochs" in lines
     assert "seed=9" in alone
     assert lines[-1].startswith("3 done, 2 new, 1 failed; ")
     (bad,) = [line for line in lines if runs["bad"] in line]
     assert bad.endswith("ValueError: [red]made up[/red]")
     assert files(here) == before
+
+
+def test_a_run_that_nobody_can_read_is_named_and_the_others_are_shown(
+    capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    sound, torn = created(here / "o", seed=8), created(here / "o", seed=9)
+    (torn.path / "spec.json").write_text('{"schema": 1')
+    lines = said(capsys, "status", "root=o").splitlines()
+    assert lines[0] == "train / single: 0 of 1 done, 0 of 2 epochs"
+    assert sum(sound.signature in line for line in lines) == 1
+    (left_out,) = [line for line in lines if torn.signature in line]
+    assert left_out.startswith(f"train: left out: {torn.path}/spec.json is damaged; move {torn.path} away")
 
 
 def test_status_as_json(capsys: pytest.CaptureFixture[str], here: Path) -> None:
@@ -233,6 +246,18 @@ def test_the_report_of_a_half_finished_study(capsys: pytest.CaptureFixture[str],
     assert "Six is best." in text
     tables = json.loads(said(capsys, "report", "mini", "root=o", "-f", "json"))
     assert {"table1", "table2"} <= set(tables)
+
+
+@pytest.mark.parametrize("edit", [lambda text: text.replace("0.9", "9.9"), lambda text: text[:50]])
+def test_a_result_that_was_edited_is_left_out_of_the_report_and_named(
+    capsys: pytest.CaptureFixture[str], here: Path, edit: Callable[[str], str]
+) -> None:
+    runs = half_finished(here / "o")
+    path = run_folder(here / "o", runs["six"]).path / "result.json"
+    path.write_text(edit(path.read_text()))
+    out = said(capsys, "report", "root=o")
+    assert f"Left out: runs/{runs['six']}/result.json" in out
+    assert runs["six"] in (here / "o/studies/mini/report/grid_coarse.md").read_text().partition("Left out")[2]
 
 
 def test_the_data_sets_as_table_and_json(capsys: pytest.CaptureFixture[str], here: Path) -> None:

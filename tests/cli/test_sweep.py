@@ -63,11 +63,14 @@ def test_a_study_runs_to_its_report_and_repeats_nothing(
     assert "\x1b" not in text, "plain lines where nobody looks at a terminal"
     assert "Traceback" not in text
     assert "Chosen: method.alpha=10." in text
-    for part in ("Table 1", "Table 2", f"{root}/studies/mini/report/report.md", f"{root}/runs", f"{root}/mlflow.db"):
+    for part in ("Table 1", "Table 2", f"{root}/studies/mini/report/report.html", f"{root}/runs", f"{root}/mlflow.db"):
         assert part in text
     assert (root / "studies/mini/report/report.md").is_file()
     before = results(root)
     assert len(before) == RUNS
+    page = (root / "studies/mini/report/report.html").read_text()
+    assert all(f'<tr id="run-{signature}">' in page for signature in before)
+    assert f">{RUNS}</a></td>" in page.partition("in all")[2], "what the runs took is known"
     again = command(*WORDS, "tracking_uri=none", cwd=here)
     assert (again.returncode, again.stderr) == (0, "")
     assert results(root) == before

@@ -9,11 +9,13 @@ import pytest
 from optuna.trial import TrialState
 
 from difair_hpc.cli import main
+from difair_hpc.cli.clusters import Request, keep_request
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.cluster import MemoryCluster
 from difair_hpc.sweep.lease import Wishes, lease
 from difair_hpc.sweep.plan import Limits
+from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.reconcile import Reconciler
 from difair_hpc.sweep.spec import Axis, StageSpec, StudySpec
 from tests.cli.made import files
@@ -112,6 +114,20 @@ def test_a_run_that_may_be_tried_again_stays_running(
     assert [state for _, state, *_ in trials] == [TrialState.FAIL, TrialState.COMPLETE, TrialState.RUNNING]
     drive(tmp_path, store)
     assert len(seen(store)) == 2
+
+
+def test_a_run_that_was_given_up_has_failed_although_its_stage_goes_on(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive(tmp_path, store, ticks=1)
+    profile = Profile(name="local", retries={"failed": 0})
+    keep_request(tmp_path, "mini", Request(name="mini", words=(), folder=str(tmp_path), profile=profile))
+    store.lose()
+    synced(capsys, "--rebuild")
+    ((_, trials),) = seen(store).items()
+    assert [state for _, state, *_ in trials] == [TrialState.FAIL, TrialState.COMPLETE, TrialState.FAIL]
+    place = store.url or f"{tmp_path}/studies/mini/optuna.journal"
+    assert f"Optuna's storage {place} holds study mini already" in synced(capsys, "--rebuild", code=2)
 
 
 def test_a_study_at_work_is_left_alone(tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
