@@ -1,6 +1,7 @@
 """What a tick and `difair status` cost with 100, 1,000 and 10,000 runs, whose folders are made up.
 
     python -m bench.ticks                            # about 5 minutes
+    python -m bench.ticks --runs 100 1000            # the short form of make bench, with a section of its own
     python -m bench.ticks --write docs/benchmarks.md
 
 Each number comes from a process of its own, which is ended when it needs more than the limit.
@@ -23,6 +24,7 @@ from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.ledger import ledger
 from tests.sweep.made import finish
 
+RUNS = (100, 1_000, 10_000)
 SEARCHES = ("grid", "final")
 STATES = {"all new": 0.0, "half done": 0.5, "all done": 1.0}
 """Share of the runs that are done."""
@@ -55,9 +57,10 @@ def table(found: Mapping[int, Mapping[Cell, float]], limit: float) -> Table:
         per_run = [seconds[cell] / runs for runs, seconds in found.items() if cell in seconds]
         growth = f"{per_run[-1] / per_run[0]:.2f}" if len(per_run) > 1 else "–"
         rows.append((", ".join(cell), *shown, growth))
+    short = tuple(found) != RUNS
     return Table(
-        name="ticks",
-        title="Seconds of a tick and of difair status, by number of runs",
+        name="ticks-short" if short else "ticks",
+        title="Seconds of a tick and of difair status, by number of runs" + ", short form" * short,
         header=("", *(f"{runs:,}" for runs in found), "cost per run, last : first"),
         rows=tuple(rows),
         notes=(
@@ -65,7 +68,7 @@ def table(found: Mapping[int, Mapping[Cell, float]], limit: float) -> Table:
             "trials on record, or tells of half the runs at once; the other ticks find nothing new. Importing is not "
             f"part of a tick, but of difair status, a whole process. –: it, or one before it, took over {limit:g} s.",
             f"{machine_and_date()}.",
-            "`python -m bench.ticks`",
+            "`python -m bench.ticks" + f" --runs {' '.join(map(str, found))}" * short + "`",
         ),
     )
 
@@ -73,7 +76,7 @@ def table(found: Mapping[int, Mapping[Cell, float]], limit: float) -> Table:
 def main() -> None:
     """Measure all sizes, print the table, and write it if asked to."""
     parser = argparse.ArgumentParser(prog="python -m bench.ticks", description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, nargs="+", default=[100, 1_000, 10_000], help="powers of ten up to 10000")
+    parser.add_argument("--runs", type=int, nargs="+", default=list(RUNS), help="powers of ten up to 10000")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds that one process may take")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace this table in a Markdown file")
     asked = parser.parse_args()
