@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install sweep test testbed testbed-down check lock wheel FORCE
+.PHONY: help install sweep test testbed testbed-down check bench lock wheel FORCE
 
 PYTHON ?=
 INSTALLER ?= uv
@@ -41,6 +41,11 @@ check: install ## Lint, format, types and the layout of the code
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/python -m pytest -q tests/test_layout.py
+
+bench: install ## Measure what needs no SLURM (under 10 minutes, on a quiet machine) into docs/benchmarks.md
+	@set -e; for bench in augment train 'ticks --runs 100 1000'; do \
+	    $(BIN)/python -m bench.$$bench --write docs/benchmarks.md; \
+	done
 
 lock: ## Write requirements.lock anew from pyproject.toml (ARGS=--upgrade: the newest versions allowed)
 	@$(make_venv)

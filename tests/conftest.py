@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser import Browser, missing, opened
 from tests.postgres import Server, binaries, running_server
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"set {variable} to run it"))
         if item.get_closest_marker("postgres") and binaries() is None:
             item.add_marker(pytest.mark.skip(reason="PostgreSQL's server is not here: apt-get install postgresql"))
+        if item.get_closest_marker("browser"):  # one Chromium, and one study behind MLflow's server
+            item.add_marker(pytest.mark.xdist_group("browser"))
+        if item.get_closest_marker("browser") and missing():
+            reason = f"{missing()} is not here: apt-get install chromium chromium-driver"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +56,26 @@ def clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """Take back what a command does to the modes of files that its process makes."""
+    os.umask(before := os.umask(0o022))
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A PostgreSQL server for all tests of this process; a test that stops it starts its own."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium without a window for all tests of this process."""
+    with opened() as found:
+        yield found
 
 
 @pytest.fixture(params=["journal", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from difair_hpc import config
+from difair_hpc.data.spec import Augmentation
 from difair_hpc.errors import InvalidValue, UnknownKey
 from difair_hpc.osr.spec import METHOD_SPECS, DifairSpec
+from difair_hpc.runs.spec import trained_for
 from difair_hpc.sweep.space import certain_trials, grid
-from difair_hpc.sweep.spec import StudySpec
+from difair_hpc.sweep.spec import ChoiceRule, StudySpec
 from difair_hpc.train.spec import ProtocolSpec
 
 ROOT = Path(__file__).parents[1]
@@ -81,25 +83,31 @@ def test_every_shipped_profile_loads(name: str) -> None:
 
 
 def test_the_papers_protocol_is_the_default_of_the_dataclass_but_for_evaluation() -> None:
-    protocol = run("benchmark=cifar10", "protocol=paper").protocol
+    protocol = run(
+        "benchmark=cifar10", "protocol=paper", "protocol.augment=none", "protocol.augment_magnitude=0"
+    ).protocol
     assert protocol == dataclasses.replace(ProtocolSpec(), evaluate_every=20)
-    assert run("benchmark=cifar10").protocol == protocol, "the paper's is what is taken unless told otherwise"
+    assert run("benchmark=cifar10") == run("benchmark=cifar10", "protocol=paper"), (
+        "the paper's is what is taken unless told otherwise"
+    )
 
 
 def test_the_papers_study_in_numbers() -> None:
     coarse, fine, final = study("paper").stages
     assert len(grid(coarse.space)) == 36
     alphas = {"coarse": [{"method.alpha": alpha} for alpha in (10, 8, 6)]}
+    assert coarse.choose is not None
     assert coarse.choose.keep == 3
     from difair_hpc.sweep.space import resolved
 
     assert len(certain_trials(fine, alphas, resolved(fine.space, alphas))) == 15
     chosen = {"fine": [{"method.alpha": 10, "method.radius_coefficient": 0.4}]}
     runs = certain_trials(final, chosen, [])
-    assert len(runs) == 3 * 6 * 5
+    assert len(runs) == 6 * 6 * 5
     assert {run["benchmark"] for run in runs} == {"mnist", "svhn", "cifar10", "cifar+10", "cifar+50", "tinyimagenet"}
     specs = [config.build_run(final.base, parameters) for parameters in runs]
-    assert len({spec.signature for spec in specs}) == 90
+    assert len({spec.signature for spec in specs}) == 180
+    assert len({trained_for(spec).signature for spec in specs}) == 6 * (5 + 4 + 4 + 1 + 5)
     assert {spec.protocol.epochs for spec in specs} == {600}
     assert {spec.benchmark.name for spec in specs if spec.protocol.learning_rate == 0.01} == {"tinyimagenet"}
     assert {spec.benchmark.name for spec in specs if not spec.protocol.flip} == {"mnist", "svhn"}
@@ -121,6 +129,29 @@ def test_the_short_protocol_keeps_what_the_benchmark_says() -> None:
     assert spec.network.batch_norm_momentum == 0.1
     assert (spec.protocol.flip, spec.protocol.crop_padding) == (False, 1)
     assert run("benchmark=tinyimagenet", "protocol=short").protocol.learning_rate == 0.01
+
+
+NO_TURN = ("Rotate", "TranslateX", "TranslateY")
+AUGMENTED = {
+    "mnist": Augmentation(name="contrast_brightness"),
+    "digits": Augmentation(name="contrast_brightness"),
+    "digits-all": Augmentation(name="contrast_brightness"),
+    **dict.fromkeys(("cifar10", "cifar10-all", "cifar+10", "cifar+50"), Augmentation(name="randaugment", magnitude=6)),
+    "svhn": Augmentation(name="randaugment", magnitude=18, exclude=NO_TURN),
+    "tinyimagenet": Augmentation(name="randaugment", magnitude=9),
+}
+
+
+@pytest.mark.parametrize("protocol", ["paper", "short"])
+@pytest.mark.parametrize("benchmark", AUGMENTED)
+def test_every_benchmark_has_its_augmentation_under_every_protocol(benchmark: str, protocol: str) -> None:
+    assert run(f"benchmark={benchmark}", f"protocol={protocol}").protocol.augmentation == AUGMENTED[benchmark]
+
+
+def test_a_list_is_written_in_the_grammar_of_the_command_line() -> None:
+    spec = run("protocol.augment=randaugment", "protocol.augment_exclude=[Rotate,Cutout]")
+    assert spec.protocol.augment_exclude == ("Rotate", "Cutout")
+    assert "protocol.augment_exclude=[Rotate,Cutout]" in config.words_of(spec)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +197,22 @@ def test_what_is_run_does_not_change_what_is_run_next() -> None:
 def test_keys_of_a_run_hold_for_every_stage_and_stage_keys_for_one() -> None:
     spec = study("digits", "protocol.epochs=2", "stages.coarse.choose.tolerance=0.5", "stages.final.splits=[0,1]")
     assert [stage.base["protocol.epochs"] for stage in spec.stages] == [2, 2, 2]
-    assert spec.stages[0].choose.tolerance == 0.5
+    assert spec.stages[0].choose == ChoiceRule(
+        tolerance=0.5, prefer=("largest method.alpha",), of="method.alpha", keep=2
+    )
     assert spec.stages[2].splits == (0, 1)
     assert study("tpe", "stages.search.sampler=gp").stages[0].sampler == "gp"
     assert study("digits", "study=mine").name == "mine"
+
+
+def test_a_group_on_the_command_line_replaces_what_the_file_changed_in_its_own_choice() -> None:
+    stages = study("digits", "protocol=paper").stages
+    specs = [config.build_run(stage.base, {"method.alpha": 10, "method.radius": 2}) for stage in stages[:2]]
+    specs.append(config.build_run(stages[2].base, {"benchmark": "digits", "split": 2}))
+    assert [spec.protocol.epochs for spec in specs] == [600, 600, 600], "the file's epochs belong to protocol=short"
+    assert specs[0].benchmark.name == "digits-all"
+    later = study("digits", "protocol=paper", "protocol.epochs=50").stages[0]
+    assert config.build_run(later.base, {}).protocol.epochs == 50
 
 
 def test_a_profile_with_keys_of_the_command_line() -> None:

@@ -32,7 +32,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
         (["benchmark=cifar11"], ["benchmark=cifar11", "cifar+10, cifar+50, cifar10, cifar10-all, digits"]),
         (["benchmark=null"], ["benchmark=None", "digits"]),
         (["benchmark=[digits,mnist]"], ["benchmark=", "one of cifar+10"]),
-        (["method=difare"], ["method=difare", "one of cac, cross_entropy, difair, difair_std"]),
+        (["method=difare"], ["method=difare", "one of arpl, arpl_cs, cac, cross_entropy, dchs, difair, difair_std"]),
         (["protocol=long"], ["protocol=long", "one of paper, short"]),
         (["network=keras"], ["network=keras", "a mapping of keys to values"]),
         (["data=3"], ["data=3", "a mapping of keys to values"]),
@@ -135,7 +135,10 @@ FINAL = "search: final, benchmarks: [digits], methods: [cac]"
             "stages: {a: {search: grid, space: {method.radius_coefficient: [0.4, 0.5]}}}\n",
             ["method.radius_coefficient=0.5", "allow_overlap"],
         ),
-        (f"stages: {{a: {{{FINAL}, chosen_in: b}}}}\n", ["stages.a: chosen_in=b", "an earlier stage (there is none)"]),
+        (
+            f"stages: {{a: {{{FINAL}, chosen_in: b}}}}\n",
+            ["stages.a: chosen_in=b", "an earlier stage that chooses (there is none)"],
+        ),
         (
             f"stages: {{a: {{search: grid, space: {{method.alpha: {{chosen_in: b}}}}}}, b: {{{GRID}}}}}\n",
             ["stages.a: chosen_in=b", "an earlier stage"],
@@ -146,7 +149,11 @@ FINAL = "search: final, benchmarks: [digits], methods: [cac]"
         ),
         (
             f"stages: {{a: {{{FINAL}}}, b: {{{FINAL}, chosen_in: a}}}}\n",
-            ["stages.b: chosen_in=a", "an earlier stage (there is none)"],
+            ["stages.b: chosen_in=a", "an earlier stage that chooses (there is none)"],
+        ),
+        (
+            f"stages: {{a: {{{GRID}, choose: null}}, b: {{{FINAL}, chosen_in: a}}}}\n",
+            ["stages.b: chosen_in=a", "an earlier stage that chooses (there is none)"],
         ),
         ("stages: {a: {search: final, benchmarks: digits}}\n", ["stages.a.benchmarks=digits", "a list"]),
         ("stages: {a: {search: final, methods: [cac]}}\n", ["stages.a=nothing to train", "benchmarks"]),
@@ -202,7 +209,8 @@ def test_an_unknown_sweep_or_cluster_lists_what_there_is(own: Writer, tmp_path: 
     own("sweeps/mine.yaml", "")
     with pytest.raises(InvalidValue) as caught:
         study("papr")
-    assert "sweep=papr is not possible: allowed is one of digits, mine, paper, tpe" in str(caught.value)
+    assert "sweep=papr is not possible: allowed is one of ablation_batch_norm, " in str(caught.value)
+    assert ", digits, drill, mine, paper, tpe." in str(caught.value)
     assert str(tmp_path / "sweeps") in str(caught.value)
     with pytest.raises(InvalidValue, match=re.escape("cluster=v200 is not possible: allowed is one of ")):
         config.profile("v200")

@@ -29,7 +29,9 @@ def report(violations: Iterable[rules.Violation]) -> str:
     return "\n".join(str(violation) for violation in violations)
 
 
-@pytest.mark.parametrize("rule", [rules.import_order, rules.torch_free, rules.words], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize(
+    "rule", [rules.import_order, rules.torch_free, rules.words, rules.no_foreign_code], ids=lambda rule: rule.__name__
+)
 def test_package_keeps_the_rule(rule: Rule) -> None:
     files = sources(rules.PACKAGE)
     assert files
@@ -117,6 +119,12 @@ ANY = "difair_hpc/osr/losses.py"
         (rules.purity, ANY, "import numpy as np\nnp.random.default_rng()", 2, "default_rng() needs a seed"),
         (rules.purity, ANY, "import torch\ntorch.rand(3)", 2, "torch.rand() needs generator="),
         (rules.purity, ANY, "def f(x):\n    x.normal_()", 2, "needs generator="),
+        (rules.no_foreign_code, ANY, "import subprocess\nsubprocess.run('ls', shell=True)", 2, "no shell=True"),
+        (rules.no_foreign_code, ANY, "from os import system\nsystem('ls')", 2, "os.system executes"),
+        (rules.no_foreign_code, ANY, "x = eval('1')", 1, "eval executes"),
+        (rules.no_foreign_code, ANY, "import pickle\nclass A(pickle.Unpickler): pass", 2, "pickle.Unpickler executes"),
+        (rules.no_foreign_code, ANY, "import numpy as np\nnp.load('x', allow_pickle=True)", 2, "no allow_pickle=True"),
+        (rules.no_foreign_code, ANY, "import torch\ntorch.load('x')", 2, "needs weights_only=True"),
         (rules.lengths, ANY, "x = 1\n" * 301, 301, "file length: 301 lines"),
         (rules.lengths, ANY, "\ndef f():\n" + "    x = 1\n" * 60, 2, "function length: f has 61 lines"),
         (rules.torch_free, "difair_hpc/osr/spec.py", "def f():\n    import torch.nn", 2, "must not import torch.nn"),
@@ -149,6 +157,8 @@ def test_a_breach_is_found(rule: Rule, file: str, source: str, line: int, messag
             ANY,
             "from datetime import datetime\ndef day(now: datetime) -> str:\n    return str(now.date())",
         ),
+        (rules.no_foreign_code, "difair_hpc/data/readers.py", "import pickle\nclass A(pickle.Unpickler): pass"),
+        (rules.no_foreign_code, ANY, "import torch\nnetwork.eval()\ntorch.load('x', weights_only=True)"),
         (rules.lengths, ANY, "def f():\n" + "    x = 1\n" * 59),
         (rules.lengths, ANY, "x = 1\n" * 300),
         (rules.torch_free, ANY, "import torch"),

@@ -12,7 +12,9 @@ def test_the_tree_names_every_file() -> None:
     for line in tree.splitlines():
         entry = re.match(r"\s+(.+?)(?:\s{2,}|$)", line)
         words = entry[1].split() if entry else []
-        if words[:1] and re.fullmatch(r"(osr|data|train|runs|sweep|report|config|cli|bench|difair_hpc)/", words[0]):
+        if words[:1] and re.fullmatch(
+            r"(osr|data|train|runs|sweep|report|config|drill|cli|bench|difair_hpc)/", words[0]
+        ):
             room = "" if words[0] == "difair_hpc/" else words[0]
         named |= {room * (not word.startswith(("errors", "files"))) + word for word in words if word[-3:] == ".py"}
     package = ROOT / "difair_hpc"
