@@ -100,12 +100,12 @@ def _requeued(scene: Scene, _fault: Fault, target: Standing) -> str:
     return f"scontrol requeue {job}"
 
 
-def _node_lost(_scene: Scene, _fault: Fault, target: Standing) -> str:
+def _node_lost(scene: Scene, _fault: Fault, target: Standing) -> str:
     node = target.attempt.place.node
+    scene.lost.add(node)
     subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=drill"], check=True)
     time.sleep(5.0)
-    # It may have come back by itself, and then cannot be resumed.
-    subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], check=False, capture_output=True)
+    scene.bring_back(node)
     return f"node {node} down for 5 s"
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -107,6 +107,8 @@ class Scene:
     storage: str = ""
     """Optuna's storage that the command uses now: empty, the journal, or `database_url`."""
     command: subprocess.Popen[bytes] | None = None
+    lost: set[str] = field(default_factory=set)
+    """Nodes that were lost: SLURM may drain one, as still busy, after it has come back."""
     look: Callable[[], object] | None = None
     """Called again and again during every wait."""
 
@@ -197,12 +199,19 @@ class Scene:
         subprocess.run(words, check=True, capture_output=True)
         return f"{number.name} to job {attempt.place.job}"
 
+    def bring_back(self, node: str) -> None:
+        """Let SLURM use a node again; one that it uses already cannot be resumed, and says so."""
+        words = ["scontrol", "update", f"nodename={node}", "state=resume"]
+        subprocess.run(words, check=False, capture_output=True)
+
     def close(self) -> None:
         """End everything that the drill started: servers, the command, and every process below it."""
         if self.command is not None and self.slurm and not self.over:
             with suppress(Failure):
                 self.said("cancel", STUDY, f"root={self.root}")
         self.abandon()
+        for node in self.lost:
+            self.bring_back(node)
         for server in (self.tracking, self.database):
             if server is not None:
                 server.kill()

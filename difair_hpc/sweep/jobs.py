@@ -34,7 +34,7 @@ MEANINGS = {
     "ReqNodeNotAvail": "the nodes that it could use are down or reserved",
     "Reservation": "its reservation has not begun",
     "Resources": "it is next, and waits for a free GPU",
-    "launch_failed_requeued_held": "its node could not start it: difair release lets it go",
+    "launch_failed_requeued_held": "its node could not start it: ticks release it three times, then difair release",
 }
 """Why a job waits, by squeue's word for the reason."""
 
@@ -57,6 +57,11 @@ class Job:
     def held(self) -> bool:
         """Whether it waits for somebody to release it, so that it takes nobody's place."""
         return self.state in _HELD or (self.state == "PENDING" and self.reason.replace(" ", "_") in _HELD)
+
+    @property
+    def failed_to_launch(self) -> bool:
+        """Whether it is held because a node could not start it."""
+        return self.state == "PENDING" and self.reason.replace(" ", "_") == "launch_failed_requeued_held"
 
     @property
     def why(self) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from difair_hpc.errors import Failure, JobRefused, LimitReached
+from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReached
 from difair_hpc.files import write_atomically
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.commands import Command, run_command
@@ -27,6 +27,8 @@ from difair_hpc.sweep.waves import Wave, Waves
 
 SETTLING_SECONDS = 90.0
 """Time that an accepted job may take to show in the queue when nobody knows whether sbatch succeeded."""
+MOST_RELEASES = 3
+"""How often a job is released that a node could not start; then something else is wrong, and somebody has to look."""
 _CLOCKS_DIFFER = 30.0
 """Seconds by which the clocks of nodes that share an answer of squeue may differ."""
 JOB_PROGRAM = (sys.executable, "-m", "difair_hpc.runs.job")
@@ -156,7 +158,7 @@ class SlurmCluster:
         )
 
     def jobs(self) -> Sequence[Job]:
-        """Return the jobs that have not ended, and put on record how the others did.
+        """Return the jobs that have not ended; put on record how the others did, and release what no node could start.
 
         Raises:
             ClusterUnreachable: SLURM does not answer.
@@ -207,6 +209,7 @@ class SlurmCluster:
         ends: dict[int, JobEnd] = {}
         live: list[Job] = []
         gone: list[int] = []
+        stuck: list[int] = []
         for task, runs in enumerate(wave.jobs):
             job = queued.get(task)
             if task in wave.ends or (job is not None and job.id == _leaving()):
@@ -215,13 +218,29 @@ class SlurmCluster:
                 ends[task] = JobEnd(id=job.id, state=job.state, node=job.node, time=time.time())
             elif job is not None:
                 live.append(Job(runs=tuple(runs), id=job.id, state=job.state, reason=job.reason, node=job.node))
+                stuck += [task] if live[-1].failed_to_launch else []
             elif self._may_show_later(wave, look):
                 live.append(Job(runs=tuple(runs), id=wave.job_id(task)))
             else:
                 gone.append(task)
         if self._record:
             self._waves.end(wave, {**self._departed(wave, gone), **ends})
+            for task in stuck:
+                self._release(wave, task, look)
         return live
+
+    def _release(self, wave: Wave, task: int, look: Look) -> None:
+        """Release a job that SLURM holds because a node could not start it: that node is out of service by now."""
+        before = wave.releases.get(task, [])
+        if len(before) == MOST_RELEASES or (before and look.asked < before[-1] + _CLOCKS_DIFFER):
+            return
+        self._waves.release(wave, task)
+        try:
+            self._command(["scontrol", "release", wave.job_id(task)])
+        except ClusterUnreachable:
+            raise
+        except Failure:
+            return  # it stays held, and `Job.why` says what is left to do; or it has just been cancelled
 
     def _departed(self, wave: Wave, tasks: Sequence[int]) -> dict[int, JobEnd]:
         if not tasks:

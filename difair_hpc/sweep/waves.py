@@ -1,7 +1,8 @@
 """Waves of jobs on disk, `studies/<name>/waves/`: what was submitted, what sbatch answered, and how each job ended.
 
-`0007.json` is written before sbatch; `0007.answer.json` after it; `0007.ends.json` grows as jobs leave the queue. So a
-job that SLURM accepted while sbatch failed, or while its submitter died, is known by the number in its name.
+`0007.json` is written before sbatch; `0007.answer.json` after it; `0007.ends.json` grows as jobs leave the queue, and
+`0007.releases.json` as held ones are released. So a job that SLURM accepted while sbatch failed, or while its submitter
+died, is known by the number in its name.
 """
 
 import json
@@ -42,6 +43,8 @@ class Wave:
     """Whether this process has seen it in the queue."""
     ends: dict[int, JobEnd] = field(default_factory=dict)
     """How tasks left the queue."""
+    releases: dict[int, list[float]] = field(default_factory=dict)
+    """When tasks were released that a node could not start, seconds since 1970."""
 
     @property
     def over(self) -> bool:
@@ -117,6 +120,11 @@ class Waves:
             content = {task: asdict(end) for task, end in wave.ends.items()}
             write_atomically(wave.path.with_suffix(".ends.json"), json.dumps(content))
 
+    def release(self, wave: Wave, task: int) -> None:
+        """Put on disk that a task is being released."""
+        wave.releases.setdefault(task, []).append(time.time())
+        write_atomically(wave.path.with_suffix(".releases.json"), json.dumps(wave.releases))
+
 
 def _wave(number: int, path: Path, content: Mapping[str, Any]) -> Wave:
     tasks = len(content["jobs"])
@@ -132,6 +140,8 @@ def _refresh(wave: Wave) -> None:
     ends = read_json(wave.path.with_suffix(".ends.json"), dict) or {}
     tasks = {str(task): task for task in range(len(wave.jobs))}
     wave.ends = {tasks[task]: JobEnd(**end) for task, end in ends.items() if task in tasks and _is_end(end)}
+    releases = read_json(wave.path.with_suffix(".releases.json"), dict) or {}
+    wave.releases = {tasks[task]: times for task, times in releases.items() if task in tasks and fits(times, [float])}
 
 
 def _is_end(end: Any) -> bool:

@@ -1,7 +1,10 @@
 """A study on a real SLURM under its user's hands and its site's limits."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -105,3 +108,28 @@ def test_a_run_that_is_out_of_memory_gets_more(study: Study) -> None:
     assert len(study.results("o")) == 2
     out = study.said("status", "root=o")
     assert "2 done" in out
+
+
+def test_a_job_that_its_node_cannot_start_is_released(study: Study) -> None:
+    """A node that comes back before SLURM has cleared it of a job refuses that job as its own duplicate."""
+    study.write(epochs=60, alphas="[6]", sbatch={"nodelist": "v100-1"}, constraint=None)
+    sweep = study.start("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none")
+    study.wait("one at work", lambda: max(study.epochs("o").values(), default=0) > 1)
+    (record,) = (study.bed.folder / "o").glob("runs/*/attempts/0001.json")
+    process = json.loads(record.read_text())["pid"]
+
+    def held() -> bool:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGSTOP)  # again and again: SLURM continues what it ends, and kills it late
+        return "launch failed requeued held" in queued(study).values()
+
+    study.bed.ask("scontrol", "update", "nodename=v100-1", "state=down", "reason=test")
+    study.wait("it is held", held, seconds=60)
+    study.wait("the node is drained", lambda: study.bed.nodes("drain") == ["v100-1"], seconds=60)
+    study.bed.ask("scontrol", "update", "nodename=v100-1", "state=resume")
+
+    out, _ = sweep.communicate(timeout=400)
+    assert sweep.returncode == 0, out
+    assert len(study.results("o")) == 2
+    assert study.kinds("o") == {"node_failed": 1}
+    assert list((study.bed.folder / "o/studies/mini/waves").glob("*.releases.json"))
