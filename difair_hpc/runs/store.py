@@ -48,7 +48,7 @@ class Store:
     def __init__(self, uri: str, *, root: Path, study: str) -> None:
         """Open the store, and make the experiment if it is absent (one process at a time where it is a file)."""
         self.runs: dict[Key, Run] = {}
-        """What has been read so far."""
+        """What has been read so far, and not dropped by whoever needs it no more."""
         self._study = study
         self._lock = usable_folder(root, key="root") / ".mlflow.lock" if uri.startswith("sqlite:") else None
         self._root = root_name(root)

@@ -73,7 +73,7 @@ class Tracker:
     def is_empty(self) -> bool:
         """Whether the store has no run of this study and output root; the experiment is made."""
         with self._store() as store:
-            return not store.runs
+            return not (store.runs or self._final)
 
     def ship(self, folder: RunFolder, *, stage: str, label: str, pruned: str | None = None) -> None:
         """Bring the MLflow run of a run folder up to date.
@@ -110,7 +110,10 @@ class Tracker:
                 if state.result is not None and not self._live_only:
                     self._ship_files(store, run, folder, state.result)
         self._told[key] = news
-        self._final |= {key} if state.result is not None else set()
+        if state.result is not None:
+            self._final.add(key)
+            for known in (self._told, store.runs):  # a study may have thousands, and this one is never asked for again
+                known.pop(key, None)
 
     def finish_study(self) -> None:
         """Log the newest report to the study's run, describe the study, and call it and its stages finished.
@@ -158,7 +161,9 @@ class Tracker:
                     self._open = Store(self.uri, root=self.root, study=self._study)
                     if not self._live_only:
                         self._open.learn()
-                    self._final = {key for key, run in self._open.runs.items() if FINAL in run.data.tags}
+                    self._final = {key for key, run in self._open.runs.items() if _is_final(key, run)}
+                    for key in self._final:
+                        del self._open.runs[key]
                 yield self._open
         except Failure:
             self._open = self._live = None
@@ -216,6 +221,10 @@ class Tracker:
             with save_for_mlflow(folder) as saved:
                 client.log_artifacts(run_id, str(saved), "model")
         client.set_tag(run_id, FINAL, "true")
+
+
+def _is_final(key: Key, run: "Run") -> bool:
+    return key[0] == "run" and FINAL in run.data.tags
 
 
 def _parents(store: Store) -> "list[Run]":
