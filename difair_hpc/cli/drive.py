@@ -14,7 +14,7 @@ from difair_hpc.errors import ClusterUnreachable, StorageUnreachable
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.shipping import Shipping
-from difair_hpc.runs.shown import run_label
+from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.runs.stop import StopFlag
 from difair_hpc.sweep.lease import Wishes
 from difair_hpc.sweep.ledger import ledger
@@ -71,13 +71,13 @@ class Drive:
         screen, seen = console(), self.seen
         if seen and seen[-1].waits:
             held = sum(state.hold == "held" for state in seen[-1].states.values())
-            reason = seen[-1].halted or f"{held} runs are held, and nothing else is left to do"
+            reason = seen[-1].halted or f"{run_count(held, 'are')} held, and nothing else is left to do"
             screen.print(f"study {self.study.name} waits: {reason}", markup=False)
             screen.print(f"difair resume {self.study.name} starts what was held or has failed again", markup=False)
             return 1
         lost = {t.state.signature for view in seen for t in view.trials if t.state.status != "done" and not t.pruned}
         if lost:
-            screen.print(f"{len(lost)} runs failed for good and are missing in the tables; difair status says why")
+            screen.print(f"{run_count(len(lost))} failed for good, missing in the tables; difair status says why")
         return 1 if lost else 0
 
     def _whole(self, held: Attempt, *, once: bool) -> None:

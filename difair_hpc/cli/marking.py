@@ -20,7 +20,7 @@ from difair_hpc.errors import Failure
 from difair_hpc.runs.attempts import newest
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
-from difair_hpc.runs.shown import run_label
+from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         for study in {row.study for row in rows} & set(words):
             mark_folder(verb, ledger(where.root, study).path)
         apply(verb, open_rows, found, where, screen)
-    screen.print(f"{len(open_rows)} runs; {len(rows) - len(open_rows)} that are over are left alone")
+    screen.print(f"{run_count(len(open_rows))}; {len(rows) - len(open_rows)} over and left alone")
     if verb == "release" and open_rows and not dry_run:
         screen.print("the next tick goes on with them; difair resume makes one now")
     return 0

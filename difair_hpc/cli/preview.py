@@ -7,7 +7,7 @@ from rich.console import Console
 from difair_hpc import config
 from difair_hpc.errors import UserError
 from difair_hpc.runs.folder import run_folder
-from difair_hpc.runs.shown import run_label
+from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.cost import StageCost, gpu_hours, planned_runs
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.rungs import in_words
@@ -22,7 +22,7 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
         waits = stage.search == "optuna" or stage.chosen_in or any(axis.chosen_in for axis in stage.space)
         wanted = [] if waits else certain_trials(stage, {}, [])
         most = "at most " if stage.prune else ""
-        screen.print(f"stage {stage.name} ({stage.search}): {cost.runs} runs of {most}{cost.epochs} epochs")
+        screen.print(f"stage {stage.name} ({stage.search}): {run_count(cost.runs)} of {most}{cost.epochs} epochs")
         if stage.prune:
             screen.print(f"  {_pruning(stage, profile)}", soft_wrap=True)
         listed: set[str] = set()
@@ -39,7 +39,7 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
         hours = study_gpu_hours(study, profile)
         most = "at most " if any(stage.prune for stage in study.stages) else ""
         screen.print(f"{most}about {hours:.0f} GPU-hours if nothing were done yet, {_rate(profile)}", soft_wrap=True)
-    screen.print(f"{total} runs are certain from the start; nothing was started")
+    screen.print(f"{run_count(total, 'are')} certain from the start; nothing was started")
 
 
 def confirm(study: StudySpec, profile: Profile, screen: Console) -> bool:

@@ -13,7 +13,7 @@ from difair_hpc.cli.screen import console
 from difair_hpc.cli.selection import SELECTORS, split_words
 from difair_hpc.errors import UserError
 from difair_hpc.runs.marks import read_mark
-from difair_hpc.runs.shown import run_label
+from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import select
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     for row in rows:
         screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} at epoch {row.epoch}", markup=False)
     if arguments.dry_run:
-        screen.print(f"{len(rows)} runs would go on from their checkpoints")
+        screen.print(f"{run_count(len(rows))} would go on from the last checkpoint")
         return 0
     apply("resume", rows, found, where, screen)
     unfinished = {row.study for row in chosen if row.state in again or row.state not in _OVER}

@@ -8,7 +8,7 @@ from difair_hpc.cli.screen import console
 from difair_hpc.errors import DataDamaged, NewerSchema, RunBusy, UserError
 from difair_hpc.files import keep_private
 from difair_hpc.runs.folder import run_folder
-from difair_hpc.runs.shown import REPORT, placed
+from difair_hpc.runs.shown import REPORT, placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.pruning import pruned_runs
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     unreadable: list[str] = []
     if where.tracking_uri != "none":
         shipped, unreadable = synchronise(where)
-        tell(f"{shipped} runs are up to date in MLflow")
+        tell(f"{run_count(shipped, 'are')} up to date in MLflow")
     searches, trials = rebuild_searches(where, tell)
     tell(f"Optuna: {searches} studies, {trials} trials in {where.storage or where.root / 'studies'}")
     for problem in unreadable:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from difair_hpc.data.spec import SPLITS
 from difair_hpc.report import paper as published
 from difair_hpc.report.rows import ResultRow, StageRows, is_chosen
+from difair_hpc.runs.shown import run_count
 
 MISSING, UNPUBLISHED, MIXED = "·", "–", "!"
 _COMPUTING = ("commit", "torch", "precision")
@@ -26,11 +27,6 @@ def joined(values: Sequence[object]) -> str:
     """Return at least one value as words: a, b and c."""
     words = [str(value) for value in values]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def run_count(count: int) -> str:
-    """Return a number of runs in words that agree with it."""
-    return "1 run" if count == 1 else f"{count} runs"
 
 
 def pruned_lines(stage: StageRows) -> list[str]:

@@ -9,9 +9,10 @@ from difair_hpc.files import usable_folder, write_atomically
 from difair_hpc.report.cost import RunCost, cost_table
 from difair_hpc.report.latex import latex
 from difair_hpc.report.layout import Cell, Table, csv, escaped, markdown
-from difair_hpc.report.notes import method_name, pruned_lines, run_count, warning_notes
+from difair_hpc.report.notes import method_name, pruned_lines, warning_notes
 from difair_hpc.report.rows import FINAL, ResultRow, StageRows, StudyRows
 from difair_hpc.report.tables_of import main_tables, study_tables
+from difair_hpc.runs.shown import run_count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,8 +137,7 @@ def _progress(study: StudyRows, costs: Mapping[str, Sequence[RunCost]] | None = 
         counts = [stage.planned, len(stage.rows) - diverged, diverged, *([pruned] if prunes else []), open_runs]
         counts += [] if costs is None else [sum(run.running for run in costs.get(stage.stage, ()))]
         rows.append((Cell(text=stage.stage), *(Cell(text=str(n), parts=(("", n),)) for n in counts)))
-    verb = "has" if missing == 1 else "have"
-    note = f"The study is not finished: {run_count(missing)} {verb} not ended, and everything below is preliminary."
+    note = f"The study is not finished: {run_count(missing, 'have')} not ended, and everything below is preliminary."
     return Table(
         title="What was run",
         header=(

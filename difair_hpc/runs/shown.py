@@ -80,6 +80,13 @@ def run_label(parameters: Mapping[str, Any]) -> str:
     return " ".join(parts)
 
 
+def run_count(count: int, verb: str = "") -> str:
+    """Return a number of runs in words that agree with it; so does the verb, which is given for many: are, have."""
+    if count != 1:
+        return f"{count} runs {verb}".rstrip()
+    return f"1 run {dict(are='is', have='has').get(verb, verb)}".rstrip()
+
+
 def placed(described: Mapping[str, Any] | None) -> dict[str, list[tuple[str, str]]]:
     """Return the runs of a study by signature, each with its stages and its name in them.
 

@@ -96,7 +96,7 @@ def test_held_cancelled_released_and_resumed(capsys: pytest.CaptureFixture[str],
     new, bad = (run_folder(here / "o", runs[name]).path for name in ("new", "bad"))
     assert "new -> would be held" in said(capsys, "hold", "state=new", "root=o", "-n")
     assert read_mark(new) == Mark()
-    assert "1 runs; 0 that are over are left alone" in said(capsys, "hold", runs["new"], "root=o")
+    assert "1 run; 0 over and left alone" in said(capsys, "hold", runs["new"], "root=o")
     assert (read_mark(new).hold, read_mark(new).by) == ("held", "difair hold")
     (row,) = json.loads(said(capsys, "status", "root=o", "state=held", "-f", "json"))
     assert row["next"] == f"nothing: it is held; difair release {runs['new']} lets it go on"
@@ -147,7 +147,7 @@ def test_a_run_at_work_leaves_when_it_is_held_and_the_study_waits(
         until(lambda: run_folder(here / "o", path.name).state().step, running=sweep)
         said(capsys, "hold", path.name, "root=o")
         assert sweep.process.wait(timeout=60) == 1, sweep.text()
-    assert "study one waits: 1 runs are held" in sweep.text()
+    assert "study one waits: 1 run is held" in sweep.text()
     state = run_folder(here / "o", path.name).state()
     assert (state.status, state.hold) == ("stopped", "held")
     assert list(path.glob("checkpoint-*"))

@@ -138,7 +138,7 @@ def test_a_run_that_nobody_can_read_is_named_and_the_others_arrive(tmp_path: Pat
     done = command("sync", "root=o", cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     shipped, optuna, *left_out = done.stdout.splitlines()
-    assert shipped == "1 runs are up to date in MLflow"
+    assert shipped == "1 run is up to date in MLflow"
     assert optuna.startswith("Optuna: 0 studies")
     assert {line.partition(";")[0] for line in left_out} == {
         f"left out: {torn.path}/spec.json is damaged",

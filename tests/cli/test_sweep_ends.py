@@ -37,7 +37,7 @@ def test_runs_that_were_given_up_are_named_and_end_with_exit_code_1(
     printed = capsys.readouterr().out
     assert "Table 2: closed-set accuracy (%)" in printed
     assert f"{specs[1].signature}  digits cac split=0 seed=0  failed at epoch 0: ValueError: made up" in printed
-    assert "1 runs failed for good and are missing in the tables; difair status says why" in printed
+    assert "1 run failed for good, missing in the tables; difair status says why" in printed
 
     finish(tmp_path / "outputs", specs[1].signature)
     assert main(["sweep", "two", "tracking_uri=none"]) == 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, VIEW, first_tags, keep_report
+from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, VIEW, first_tags, keep_report, run_count
 from difair_hpc.runs.tracking import default_uri, pages
 from tests.runs.shown import client, shown, tracker
 
@@ -70,3 +70,11 @@ def test_a_study_of_an_earlier_version_gets_its_view_and_keeps_its_description(t
     tracker(tmp_path).settle(live=True)
     tags = experiment(tmp_path).tags
     assert (tags[NOTE], VIEW in tags) == ("mine", True)
+
+
+@pytest.mark.parametrize(
+    ("count", "verb", "words"),
+    [(0, "are", "0 runs are"), (1, "are", "1 run is"), (1, "have", "1 run has"), (2, "", "2 runs")],
+)
+def test_a_number_of_runs_in_words(count: int, verb: str, words: str) -> None:
+    assert run_count(count, verb) == words
