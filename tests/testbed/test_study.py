@@ -112,7 +112,7 @@ def test_a_run_that_is_out_of_memory_gets_more(study: Study) -> None:
 
 def test_a_job_that_its_node_cannot_start_is_released(study: Study) -> None:
     """A node that comes back before SLURM has cleared it of a job refuses that job as its own duplicate."""
-    study.write(epochs=60, alphas="[6]", sbatch={"nodelist": "v100-1"}, constraint=None)
+    study.write(epochs=20, alphas="[6]", sbatch={"nodelist": "v100-1"}, constraint=None)
     sweep = study.start("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none")
     study.wait("one at work", lambda: max(study.epochs("o").values(), default=0) > 1)
     (record,) = (study.bed.folder / "o").glob("runs/*/attempts/0001.json")
