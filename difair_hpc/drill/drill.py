@@ -18,7 +18,7 @@ from difair_hpc.drill.faults import Injection, Tell
 from difair_hpc.drill.kinds import KINDS, NEEDS, Need, faketime
 from difair_hpc.drill.outcome import Record, differences
 from difair_hpc.drill.plan import Fault, drawn
-from difair_hpc.drill.scene import MARK, STUDY, Scene
+from difair_hpc.drill.scene import MARK, PATIENCE_SECONDS, STUDY, Scene
 from difair_hpc.drill.servers import mlflow_server, mount, postgres_programs, postgres_server, unmount
 from difair_hpc.errors import InvalidValue
 from difair_hpc.files import usable_folder
@@ -170,16 +170,22 @@ def executed(drill: Drill, tell: Tell) -> Outcome:
         uri = f"sqlite:///{quiet / 'mlflow.db'}"
         scene.said("sync", f"root={quiet}", f"tracking_uri={uri}", 'storage=""')
         expected = {**folder_facts(quiet, STUDY), **trial_facts(quiet, STUDY, ""), **point_facts(uri, STUDY)}
-        tell(f"it took {time.monotonic() - began:.0f} s; now {len(drill.faults)} faults")
+        undisturbed = time.monotonic() - began
+        tell(f"it took {undisturbed:.0f} s; now {len(drill.faults)} faults")
         scene.attend()
         injection = Injection(scene, drill.base / "faults.jsonl", tell)
         injection.run(drill.faults)
         records = injection.records
         tell(f"{len(records)} faults injected after {time.monotonic() - began:.0f} s; the study goes on to its end")
-        scene.wait("the study's end", lambda: scene.over)
+        scene.wait("the study's end", lambda: scene.over, seconds=patience(undisturbed))
         found = _differing(scene, expected)
     missing = len(drill.faults) - len(records)
     return Outcome(records=tuple(records), differences=tuple(found), missing=missing, seconds=time.monotonic() - began)
+
+
+def patience(undisturbed: float) -> float:
+    """Return how long the study may take to its end after the last fault, in seconds: that may be most of the study."""
+    return max(PATIENCE_SECONDS, 5 * undisturbed)
 
 
 def _differing(scene: Scene, expected: dict[str, str]) -> list[str]:

@@ -26,7 +26,7 @@ STUDY = "drill"
 MARK = "DIFAIR_DRILL"
 """Environment variable by which a drill knows the processes that it, or one of its own, has started."""
 PATIENCE_SECONDS = 600.0
-"""Longest wait for anything."""
+"""Longest wait for anything but the study's end."""
 _LOOK_SECONDS = 0.05
 _LEAST_LEFT = 3
 """Epochs that a run must have before it to be hit: a fault that SLURM or a file system delays should still find it."""
@@ -174,16 +174,18 @@ class Scene:
         folders = [run_folder(self.root, path.name) for path in sorted((self.root / "runs").glob("*"))]
         return [found for folder in folders if (found := standing(folder)) is not None and found.works]
 
-    def wait(self, what: str, condition: Callable[[], object], *, attended: bool = True) -> None:
+    def wait(
+        self, what: str, condition: Callable[[], object], *, attended: bool = True, seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Wait until the condition holds; `attended`: start the command again where it leaves meanwhile.
 
         Raises:
             Failure: it does not within the time.
         """
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > until:
-                raise Failure(f"not within {PATIENCE_SECONDS:g} s: {what}; see commands.log and {self.root / 'jobs'}.")
+                raise Failure(f"not within {seconds:.0f} s: {what}; see commands.log and {self.root / 'jobs'}.")
             if attended:
                 self.keep_going()
             if self.look is not None:

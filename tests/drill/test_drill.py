@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from difair_hpc.cli import main
-from difair_hpc.drill.drill import Outcome, planned
+from difair_hpc.drill.drill import Outcome, patience, planned
 from difair_hpc.drill.kinds import KINDS, NEEDS
 from difair_hpc.drill.outcome import Record
+from difair_hpc.drill.scene import PATIENCE_SECONDS
 from tests.drill.made import drilled
 from tests.runs.made import eventually
 
@@ -66,6 +67,11 @@ def test_what_a_user_sets_comes_after_what_the_drill_sets() -> None:
     assert drill.profile.parallel == 1
     assert drill.execution.checkpoint_epochs == 3
     assert drill.words[-3:] == ("cluster.parallel=1", "protocol.epochs=7", "cluster.checkpoint_epochs=3")
+
+
+def test_a_study_may_take_as_long_to_its_end_as_it_has_to() -> None:
+    assert patience(10.0) == PATIENCE_SECONDS
+    assert patience(1200.0) > 1200.0, "a single fault may come in its first minute"
 
 
 def test_every_need_of_a_kind_can_be_explained() -> None:
