@@ -232,7 +232,7 @@ class SlurmCluster:
     def _release(self, wave: Wave, task: int, look: Look) -> None:
         """Release a job that SLURM holds because a node could not start it: that node is out of service by now."""
         before = wave.releases.get(task, [])
-        if len(before) == MOST_RELEASES or (before and look.asked < before[-1] + _CLOCKS_DIFFER):
+        if len(before) >= MOST_RELEASES or (before and look.asked < before[-1] + _CLOCKS_DIFFER):
             return
         self._waves.release(wave, task)
         try:
