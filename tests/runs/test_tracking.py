@@ -21,7 +21,6 @@ from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import flat
 from difair_hpc.runs.store import FINAL
-from difair_hpc.runs.tracking import Tracker, default_uri
 from difair_hpc.train.trainer import TrainState
 from tests.runs.made import STEPS, created, eventually, execution, spec, stop_after
 from tests.runs.shown import client, history, put_dead, put_points, ship, shown, the_run, tracker
@@ -34,14 +33,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root with an empty store: making one takes MLflow seconds."""
-    root = tmp_path_factory.mktemp("empty")
-    Tracker(default_uri(root), root=root, study="unused").settle(live=False)
-    return root / "mlflow.db"
 
 
 @pytest.fixture
