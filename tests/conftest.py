@@ -25,10 +25,13 @@ FOREIGN_PREFIXES = ("DIFAIR_", "MLFLOW_", "SLURM_", "SBATCH_", "SUBMITIT_", "HYD
 NEEDS = {"realdata": "DIFAIR_DATA", "slurm": "DIFAIR_TEST_SLURM"}
 """Marker -> environment variable without which its tests are skipped; real jobs are only submitted when asked for."""
 
+LONGEST = "tests/drill/test_drill.py::test_a_study_under_thirty_faults"
+
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs something that this machine does not offer."""
+    """Begin with the longest, beside which all others may run, and skip what needs something that is not here."""
+    items.sort(key=lambda item: LONGEST not in item.nodeid)
     for item in items:
         if item.get_closest_marker("slurm"):  # they share one cluster: one after another, on one worker
             item.add_marker(pytest.mark.xdist_group("testbed"))

@@ -13,7 +13,7 @@ import difair_hpc
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 
 def run(*arguments: str, cwd: Path, path: Path | None = None) -> str:
