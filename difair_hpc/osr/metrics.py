@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from difair_hpc.osr.method import Assessment
@@ -113,6 +112,8 @@ def aupr(known: ArrayLike, unknown: ArrayLike) -> float:
     Raises:
         ValueError: If a side is empty or a score is not finite.
     """
+    from sklearn.metrics import average_precision_score  # seconds to import: not before a resumed run trains
+
     sides = (_checked(known, "known images"), _checked(unknown, "unknown images"))
     truth = np.repeat([0, 1], [side.size for side in sides])
     return float(average_precision_score(truth, np.concatenate(sides)))

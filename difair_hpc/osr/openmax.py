@@ -6,10 +6,11 @@ are those of OpenOOD; the fit is that of libMR with a shift of 1, by SciPy.
 Shapes: B images, T training images, K known classes.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import weibull_min
 from torch import Tensor
 
 TAIL = 20
@@ -53,7 +54,7 @@ def _weibull(distances: NDArray[np.float64]) -> tuple[float, float, float] | Non
     least = float(tail[0])
     if tail[-1] - least <= 1e-9 * max(1.0, least):
         return None
-    shape, _, scale = weibull_min.fit(tail - least + 1, floc=0)
+    shape, _, scale = _distribution().fit(tail - least + 1, floc=0)
     return float(shape), float(scale), least
 
 
@@ -62,8 +63,15 @@ def _outlying(fitted: tuple[float, float, float] | None, distances_B: Tensor) ->
     if fitted is None:
         return torch.zeros_like(distances_B)
     shape, scale, least = fitted
-    shares = weibull_min.cdf(np.maximum(_numpy(distances_B) - least + 1, 0), shape, scale=scale)
+    shares = _distribution().cdf(np.maximum(_numpy(distances_B) - least + 1, 0), shape, scale=scale)
     return torch.from_numpy(np.asarray(shares)).to(distances_B)
+
+
+def _distribution() -> Any:
+    """Return SciPy's Weibull distribution, which takes seconds to import: not before a resumed run trains."""
+    from scipy.stats import weibull_min
+
+    return weibull_min
 
 
 def _numpy(values_B: Tensor) -> NDArray[np.float64]:
