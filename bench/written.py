@@ -95,4 +95,6 @@ class Written:
             shuffle=True,
             num_workers=workers,
             persistent_workers=workers > 0,
+            # A fork of this process may hang: the thread that ships the run holds locks, as of a module it imports.
+            multiprocessing_context="forkserver" if workers else None,
         )
