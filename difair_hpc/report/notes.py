@@ -59,7 +59,7 @@ def _epochs_note(rows: Sequence[ResultRow]) -> str:
         count: sorted({published.BENCHMARKS.get(row.benchmark, row.benchmark) for row in rows if row.epochs == count})
         for count in epochs
     }
-    lengths = [f"{count} epochs ({', '.join(names[count])})" for count in epochs]
+    lengths = [f"{count} epoch{'s' * (count != 1)} ({', '.join(names[count])})" for count in epochs]
     return (
         f"Trained for {joined(lengths)}. The paper trained for {published.EPOCHS}: "
         "numbers of runs with another length are NOT comparable with the paper's."

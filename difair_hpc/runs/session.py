@@ -121,9 +121,8 @@ class Session:
         begin = time.monotonic()
         payload = self.state.payload()
         plain = {
-            "history": payload.pop(
-                "history"
-            ),  # no tensors, but so many values that a copy takes as long as the weights
+            # No tensors, but so many values that a copy takes as long as that of the weights.
+            "history": payload.pop("history"),
             "data_fingerprint": self.task.data.fingerprint,
             "threads": torch.get_num_threads(),
             "precision": self.task.precision,

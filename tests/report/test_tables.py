@@ -210,6 +210,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
     [
         (600, "Trained for 600 epochs, as in the paper."),
         (30, "Trained for 30 epochs (CIFAR10). The paper trained for 600"),
+        (1, "Trained for 1 epoch (CIFAR10). The paper trained for 600"),
     ],
 )
 def test_the_length_of_training_is_said(epochs: int, words: str) -> None:
