@@ -14,7 +14,8 @@ STAMP := .venv/.installed
 HOME_OF_VENV := .venv/.checkout
 
 # Modules of a cluster leave PYTHONPATH behind, and some sites set PIP_USER; both would reach into the environment.
-unexport PYTHONPATH PYTHONHOME
+# Containers tend to forbid bytecode: then every process spends seconds compiling what it imports.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -130,7 +131,7 @@ trap 'exit 130' INT; \
 echo "Installing $$(grep -c '^[a-z].*==' requirements.lock) packages with $(INSTALLER); the first time that is some gigabytes."; \
 if [ "$(INSTALLER)" = uv ]; then \
     { [ -x $(BIN)/uv ] || { $(install_uv); }; } \
-        && $(BIN)/uv pip sync $(quiet) --require-hashes --python $(BIN)/python requirements.lock && exit 0; \
+        && $(BIN)/uv pip sync $(quiet) --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock && exit 0; \
     echo "uv could not install them (its message is above); trying plain pip, which has settings of its own."; \
 fi; \
 $(BIN)/python -m pip install $(quiet) --require-hashes -r requirements.lock

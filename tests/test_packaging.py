@@ -1,5 +1,6 @@
 """The wheel is whole: every module, the shipped sweeps and cluster profiles, the typing marker, the command."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -70,3 +71,13 @@ def test_installed_wheel_imports_from_another_folder(installed: Path, tmp_path: 
 def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:
     code = "import sys; from difair_hpc.cli import main; sys.exit(main())"
     assert "sweep" in run("-c", code, "--help", cwd=tmp_path, path=installed)
+
+
+def test_what_is_installed_is_compiled() -> None:
+    """Else each process would compile what it imports, for seconds, wherever it cannot or may not keep the bytecode."""
+    spec = importlib.util.find_spec("torch")
+    assert spec is not None
+    assert spec.origin is not None
+    never_imported_here = Path(spec.origin).parent / "utils/model_dump/__init__.py"
+    assert never_imported_here.exists()
+    assert Path(importlib.util.cache_from_source(str(never_imported_here))).exists()
