@@ -83,10 +83,7 @@ def mlflow_server(folder: Path, environment: Mapping[str, str]) -> tuple[Server,
         except OSError:
             return False
 
-    environment = {
-        **environment,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }  # half of the time that it needs to start
+    environment = {**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # half of the time until it answers
     command = [sys.executable, "-m", "mlflow", "server", *words]
     log = folder / "mlflow.log"
     return Server(name="MLflow's server", command=command, answers=answers, log=log, environment=environment), address
