@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 def synchronise(where: config.Settings) -> tuple[int, list[str]]:
     """Ship every run folder under the root; return how many there were, and what is said of those nobody can read."""
     from difair_hpc.cli.figures import draw_run
-    from difair_hpc.cli.train import STAGE, STUDY
+    from difair_hpc.cli.train import STAGE, experiment
     from difair_hpc.runs.reap import reap
     from difair_hpc.runs.tracking import Tracker, default_uri
 
@@ -72,7 +72,7 @@ def synchronise(where: config.Settings) -> tuple[int, list[str]]:
             tracker.finish_study()
     single = [p.parent.name for p in (where.root / "runs").glob("*/spec.json") if p.parent.name not in known]
     if single:
-        tracker = Tracker(uri, root=where.root, study=STUDY, draw=draw_run)
+        tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run)
         for signature in single:
             ship(tracker, signature, STAGE, signature)
     reap(uri, where.root)
@@ -128,12 +128,12 @@ def _require_empty(where: config.Settings) -> None:
     Raises:
         UserError: names the store and the study.
     """
-    from difair_hpc.cli.train import STUDY
+    from difair_hpc.cli.train import experiment
     from difair_hpc.runs.tracking import Tracker, default_uri
     from difair_hpc.sweep.study import JOURNAL, is_kept
 
     uri = where.tracking_uri or default_uri(where.root)
-    for name in [*studies(where.root), STUDY]:
+    for name in [*studies(where.root), experiment(uri)]:
         folder = ledger(where.root, name)
         if where.tracking_uri != "none" and not Tracker(uri, root=where.root, study=name).is_empty():
             store, advice = f"the MLflow store {uri}", "tracking_uri=URI"

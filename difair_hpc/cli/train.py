@@ -1,6 +1,7 @@
 """`difair train`: one run in this process, tracked in MLflow; repeated, it continues or shows its result."""
 
 import argparse
+import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,14 @@ from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
 
 STUDY, STAGE = "train", "single"
-"""MLflow experiment and stage of single runs."""
+"""What single runs have for a study and a stage."""
+
+
+def experiment(uri: str) -> str:
+    """Return MLflow's experiment of single runs: on a team's server everybody has one, which no other may change."""
+    from difair_hpc.runs.store import is_server
+
+    return f"{STUDY}-{getpass.getuser()}" if is_server(uri) else STUDY
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +109,7 @@ def _tracked(where: config.Settings, folder: RunFolder) -> Iterator[None]:
     from difair_hpc.runs.tracking import Tracker, default_uri
 
     uri = where.tracking_uri or default_uri(where.root)
-    tracker = Tracker(uri, root=where.root, study=STUDY, draw=draw_run)
+    tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run)
     shipping = Shipping(lambda line: sys.stderr.write(f"warning: {line}\n"))
     try:
         with shipping.beside(lambda: tracker.ship(folder, stage=STAGE, label=folder.signature)):

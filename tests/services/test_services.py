@@ -17,7 +17,7 @@ from difair_hpc.cli import main
 from difair_hpc.errors import Failure
 from difair_hpc.runs.shown import final_metrics
 from difair_hpc.runs.tracking import Tracker
-from tests.cli.made import command, members, until
+from tests.cli.made import TINY_WORDS, command, members, until
 from tests.conftest import FOREIGN_PREFIXES
 from tests.services.made import SECRET_FILES, Services, a_place, command_lines
 from tests.stores import Opened
@@ -215,6 +215,28 @@ def test_a_colleague_sees_a_study_and_cannot_change_it(services: Services, capsy
         Tracker(services.address["tracking_uri"], root=services.root, study="mini").settle(live=True)
     assert main(["sync", "root=o"]) == 0, "what is there already needs no right to change it"
     assert "2 runs are up to date" in capsys.readouterr().out
+
+
+def test_single_runs_of_two_people_do_not_get_in_each_others_way(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert services.control("user", "bob").returncode == 0
+    for person in ("alice", "bob"):
+        (services.home / ".mlflow/credentials").write_bytes((services.folder / "users" / person).read_bytes())
+        monkeypatch.setenv("LOGNAME", person)
+        where = [f"root=of-{person}", f"tracking_uri={services.address['tracking_uri']}"]
+        done = command("train", *TINY_WORDS, *where, cwd=services.base, timeout=250)
+        assert done.returncode == 0, done.stderr
+        assert "warning" not in done.stderr
+        again = command("sync", "--rebuild", *where, cwd=services.base)
+        assert (again.returncode, f"study train-{person} already" in again.stderr) == (2, True), again.stderr
+    from mlflow import MlflowClient
+
+    client = MlflowClient(services.address["tracking_uri"])
+    for person in ("alice", "bob"):
+        own = client.get_experiment_by_name(f"train-{person}")
+        assert own is not None
+        assert [run.info.status for run in client.search_runs([own.experiment_id], "tags.method != ''")] == ["FINISHED"]
 
 
 def test_what_runs_is_not_started_twice_nor_changed(services: Services) -> None:
