@@ -15,7 +15,7 @@ done
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 default_state=/var/lib/difair-testbed
 nodes=(v100-1 v100-2 rtx-1 rtx-2)
-daemons=(munged mariadbd slurmdbd slurmctld "${nodes[@]}")
+daemons=(munged mariadbd slurmdbd slurmctld "${nodes[@]}" watch)
 programs=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 PATH=$programs${PATH:+:$PATH}
 
@@ -78,8 +78,13 @@ running() {
 record() {
     local _ start
     read -r _ _ start <<<"$(process_facts "$2")"
+    forget "$1"
+    [ -z "$start" ] || echo "$1 $2 $start" >>"$state/pids"
+}
+
+# A daemon without a record was ended on purpose.
+forget() {
     { grep -v "^$1 " "$state/pids" 2>/dev/null || true; } >"$state/pids.new"
-    [ -z "$start" ] || echo "$1 $2 $start" >>"$state/pids.new"
     mv "$state/pids.new" "$state/pids"
 }
 
@@ -95,6 +100,7 @@ start_daemon() {
             ;;
         mariadbd) command=(mariadbd --defaults-file="$state/etc/mariadb.cnf" --user=root) ;;
         slurmdbd | slurmctld) command=("$name" -D) ;;
+        watch) command=(env DIFAIR_TESTBED="$state" "$here/watch") ;;
         *) command=(slurmd -D -N "$name") ;;
     esac
     cd "$state" || return
@@ -112,6 +118,7 @@ answers() {
         mariadbd) clean mariadb-admin --no-defaults ping ;;
         slurmdbd) clean timeout 5 sacctmgr --noheader show cluster ;;
         slurmctld) clean timeout 5 scontrol ping | grep -q 'is UP' ;;
+        watch) true ;;
         *) ! clean timeout 5 sinfo --noheader --Node --nodes "$1" --format %T | grep -Eq 'unk|\*|^$' ;;
     esac >"$state/log/probe.log" 2>&1
 }

@@ -1,6 +1,8 @@
 """The testbed is a real SLURM: GPUs, queueing, preemption, requeue, lost nodes, time limits and lost daemons."""
 
+import os
 import re
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +172,24 @@ def test_no_job_is_lost_with_the_controller(cluster: Cluster, way: str) -> None:
     cluster.ask("scontrol", "release", waiting)
     cluster.wait("COMPLETED", running, waiting, seconds=2 * START_SECONDS)
     cluster.wait_accounted(running, ["COMPLETED"], seconds=30)
+
+
+def test_a_controller_that_crashes_is_started_again(cluster: Cluster) -> None:
+    """SLURM 22.05 does crash, now and then, when a node is lost and comes back; a site's systemd starts it again."""
+
+    def controller() -> str | None:
+        found = re.search(r"^slurmctld +runs \(pid (\d+)\)", cluster.control("list"), re.MULTILINE)
+        return None if found is None else found[1]
+
+    before = controller()
+    assert before is not None
+    job = cluster.submit("true", "--hold", f"--comment=held-{cluster.name}")
+    wait_for("saved", lambda: cluster.is_saved(f"held-{cluster.name}"), seconds=20, seen=lambda: "the state of before")
+    os.kill(int(before), signal.SIGSEGV)
+    wait_for("another process", lambda: controller() not in (None, before), seconds=30, seen=controller)
+    wait_for("it answers", lambda: "is UP" in cluster.ask("scontrol", "ping", check=False), seconds=30, seen=controller)
+    cluster.ask("scontrol", "release", job)
+    cluster.wait("COMPLETED", job, seconds=2 * START_SECONDS)
 
 
 def test_accounting_comes_back_with_its_daemon(cluster: Cluster) -> None:
