@@ -86,10 +86,14 @@ def test_ctrl_c_ends_all_that_the_drill_has_started(tmp_path: Path) -> None:
         [sys.executable, "-m", "difair_hpc", *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     attempts = "drill-0/quiet/runs/*/attempts/0001.json"
-    assert eventually(lambda: len(list(tmp_path.glob(attempts))) == 2, seconds=200)
-    pids = [json.loads(path.read_text())["pid"] for path in tmp_path.glob(attempts)]
-    drill.send_signal(signal.SIGINT)
-    said, _ = drill.communicate(timeout=60)
+    try:
+        assert eventually(lambda: len(list(tmp_path.glob(attempts))) == 2, seconds=200)
+        pids = [json.loads(path.read_text())["pid"] for path in tmp_path.glob(attempts)]
+        drill.send_signal(signal.SIGINT)
+        said, _ = drill.communicate(timeout=60)
+    finally:
+        drill.terminate()  # it may not have heard the signal, and would train for long
+        drill.wait()
     assert drill.returncode == 130, said
     assert b"interrupted" in said
     assert not [pid for pid in pids if works_for(pid, tmp_path)]
