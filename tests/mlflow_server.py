@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from difair_hpc.runs.server import WITHOUT_JOBS
+
 
 @dataclass(kw_only=True, slots=True)
 class MlflowServer:
@@ -37,7 +39,7 @@ class MlflowServer:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *words],
                 cwd=self.folder,
-                env={**os.environ, "PYTHONWARNINGS": "ignore", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env={**os.environ, "PYTHONWARNINGS": "ignore", **WITHOUT_JOBS},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -7,6 +7,7 @@ import sys
 from difair_hpc import config
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import InvalidValue, UserError
+from difair_hpc.runs.server import WITHOUT_JOBS
 from difair_hpc.runs.tracking import default_uri
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -53,5 +54,4 @@ def run(arguments: argparse.Namespace) -> int:
     trusted = ",".join(f"{name}:{arguments.port}" for name in ("127.0.0.1", "localhost", "[::1]"))
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", arguments.host]
     command += ["--port", str(arguments.port), "--workers", "1", "--allowed-hosts", trusted]
-    # Jobs are for evaluating language models: five more processes, and half of the time until the pages are there.
-    os.execve(sys.executable, command, {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    os.execve(sys.executable, command, {**os.environ, **WITHOUT_JOBS})

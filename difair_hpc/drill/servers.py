@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from difair_hpc.errors import Failure
+from difair_hpc.runs.server import WITHOUT_JOBS
 
 _PATIENCE_SECONDS = 600.0
 
@@ -83,7 +84,7 @@ def mlflow_server(folder: Path, environment: Mapping[str, str]) -> tuple[Server,
         except OSError:
             return False
 
-    environment = {**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # half of the time until it answers
+    environment = {**environment, **WITHOUT_JOBS}
     command = [sys.executable, "-m", "mlflow", "server", *words]
     log = folder / "mlflow.log"
     return Server(name="MLflow's server", command=command, answers=answers, log=log, environment=environment), address

@@ -8,6 +8,10 @@ from difair_hpc.files import read_json
 CREDENTIALS = "~/.mlflow/credentials"
 """Where MLflow's clients look for user and password, unless the environment has them."""
 
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Environment of every MLflow server: its jobs are for evaluating language models, five more processes and half of the
+time until it answers."""
+
 
 def address_file(root: Path) -> Path:
     """Return the file of an output root that names its server; slurm/services writes and removes it."""

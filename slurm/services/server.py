@@ -12,6 +12,7 @@ from owned import EVERYWHERE, end, processes, spawn, wait_for
 
 from difair_hpc.errors import UserError
 from difair_hpc.files import write_atomically
+from difair_hpc.runs.server import WITHOUT_JOBS
 
 AUTH = """\
 [mlflow]
@@ -64,7 +65,7 @@ def _begin(folder: Path, ports: Mapping[str, int], passwords: Mapping[str, str],
         "MLFLOW_AUTH_CONFIG_PATH": str(settings),
         "MLFLOW_AUTH_ADMIN_PASSWORD": passwords["admin"],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": passwords["session"],
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # for evaluating language models; more processes and doors
+        **WITHOUT_JOBS,
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     spawn([sys.executable, "-m", "mlflow", "server", *words], folder, "mlflow", environment)
