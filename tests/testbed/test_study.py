@@ -1,10 +1,10 @@
 """A study on a real SLURM under its user's hands and its site's limits."""
 
+import ctypes
 import json
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -110,21 +110,44 @@ def test_a_run_that_is_out_of_memory_gets_more(study: Study) -> None:
     assert "2 done" in out
 
 
+PTRACE_ATTACH, PTRACE_DETACH = 16, 17
+
+
+@contextmanager
+def frozen(process: int) -> Iterator[Callable[[], None]]:
+    """Hold a process so that no signal but SIGKILL reaches it: SLURM continues what was only stopped, and then ends it.
+
+    Yields what to call again and again: a held process that was killed is gone once its holder has seen that.
+    """
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+    assert ptrace(PTRACE_ATTACH, process, None, None) == 0, os.strerror(ctypes.get_errno())
+    os.waitpid(process, 0)
+
+    def let_die() -> None:
+        with suppress(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)
+
+    try:
+        yield let_die
+    finally:
+        ptrace(PTRACE_DETACH, process, None, None)
+
+
 def test_a_job_that_its_node_cannot_start_is_released(study: Study) -> None:
     """A node that comes back before SLURM has cleared it of a job refuses that job as its own duplicate."""
     study.write(epochs=20, alphas="[6]", sbatch={"nodelist": "v100-1"}, constraint=None)
     sweep = study.start("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none")
     study.wait("one at work", lambda: max(study.epochs("o").values(), default=0) > 1)
     (record,) = (study.bed.folder / "o").glob("runs/*/attempts/0001.json")
-    process = json.loads(record.read_text())["pid"]
+    with frozen(json.loads(record.read_text())["pid"]) as let_die:
 
-    def held() -> bool:
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGSTOP)  # again and again: SLURM continues what it ends, and kills it late
-        return "launch failed requeued held" in queued(study).values()
+        def held() -> bool:
+            let_die()
+            return "launch failed requeued held" in queued(study).values()
 
-    study.bed.ask("scontrol", "update", "nodename=v100-1", "state=down", "reason=test")
-    study.wait("it is held", held, seconds=60)
+        study.bed.ask("scontrol", "update", "nodename=v100-1", "state=down", "reason=test")
+        study.wait("it is held", held, seconds=60)
     study.wait("the node is drained", lambda: study.bed.nodes("drain") == ["v100-1"], seconds=60)
     study.bed.ask("scontrol", "update", "nodename=v100-1", "state=resume")
 
