@@ -95,11 +95,11 @@ class Study:
             if process.stdout is not None:
                 process.stdout.close()
         self.bed.ask("scancel", "--user=root", check=False)
-        wait_for("no job left", lambda: not self.bed.ask("squeue", "-h"), seconds=60, seen=self.bed.describe)
+        wait_for("no job left", lambda: not self.bed.ask("squeue", "-h"), seen=self.bed.describe)
         self.bed.restore()
 
-    def wait(self, what: str, condition: Callable[[], object], *, seconds: float = 300) -> None:
-        wait_for(what, lambda: bool(condition()), seconds=seconds, seen=self.describe)
+    def wait(self, what: str, condition: Callable[[], object]) -> None:
+        wait_for(what, lambda: bool(condition()), seen=self.describe)
 
     def describe(self) -> str:
         logs = [path.read_text()[-500:] for path in sorted(self.bed.folder.glob("*/jobs/*.err"))]

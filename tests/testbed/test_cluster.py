@@ -13,9 +13,6 @@ from tests.testbed.cluster import CONF, TESTBED, Cluster, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-START_SECONDS = 30
-"""Long enough for a scheduler that looks every two seconds, on a machine that others use as well."""
-
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
@@ -34,7 +31,7 @@ def test_each_gpu_type_is_given_and_either_by_constraint(cluster: Cluster) -> No
     either = cluster.submit(script, "--gres=gpu:1", "--constraint=v100|rtx6000")
     without = cluster.submit(script)
 
-    cluster.wait("COMPLETED", v100, rtx6000, both, either, without, seconds=START_SECONDS)
+    cluster.wait("COMPLETED", v100, rtx6000, both, either, without)
     assert re.fullmatch(r"v100-[12]:[01]", cluster.log(v100).strip())
     assert re.fullmatch(r"rtx-[12]:[01]", cluster.log(rtx6000).strip())
     assert re.fullmatch(r"v100-[12]:0,1", cluster.log(both).strip())
@@ -51,95 +48,93 @@ def test_what_does_not_exist_is_refused(cluster: Cluster) -> None:
 
 def test_eight_jobs_run_and_the_ninth_waits_for_a_gpu(cluster: Cluster) -> None:
     eight = [cluster.submit_gated("--gres=gpu:1") for _ in range(8)]
-    cluster.wait("RUNNING", *eight, seconds=START_SECONDS)
+    cluster.wait("RUNNING", *eight)
     ninth = cluster.submit_gated("--gres=gpu:1")
-    wait_for("the ninth waits", lambda: cluster.reason(ninth) == "Resources", seconds=20, seen=cluster.describe)
+    wait_for("the ninth waits", lambda: cluster.reason(ninth) == "Resources", seen=cluster.describe)
 
     cluster.ask("scancel", eight[0])
-    cluster.wait("RUNNING", ninth, seconds=START_SECONDS)
+    cluster.wait("RUNNING", ninth)
     cluster.open_gate()
-    cluster.wait("COMPLETED", *eight[1:], ninth, seconds=START_SECONDS)
+    cluster.wait("COMPLETED", *eight[1:], ninth)
 
 
 def test_an_array_runs_as_many_tasks_at_once_as_it_allows(cluster: Cluster) -> None:
     array = cluster.submit_gated("--gres=gpu:1", "--array=0-4%2")
-    wait_for("the rest waits", lambda: cluster.reason(array) == "JobArrayTaskLimit", seconds=20, seen=cluster.describe)
+    wait_for("the rest waits", lambda: cluster.reason(array) == "JobArrayTaskLimit", seen=cluster.describe)
     assert sorted(cluster.states(array)) == ["PENDING"] * 3 + ["RUNNING"] * 2
 
     cluster.open_gate()
     wait_for(
         "all five are done",
         lambda: cluster.states(array) == ["COMPLETED"] * 5,
-        seconds=2 * START_SECONDS,
         seen=cluster.describe,
     )
 
 
 def test_an_urgent_job_preempts_one_which_runs_again(cluster: Cluster) -> None:
     low = [cluster.submit_gated("--gres=gpu:1") for _ in range(8)]
-    cluster.wait("RUNNING", *low, seconds=START_SECONDS)
+    cluster.wait("RUNNING", *low)
     urgent = cluster.submit_gated("--gres=gpu:1", "--partition=urgent")
-    cluster.wait("RUNNING", urgent, seconds=START_SECONDS)
+    cluster.wait("RUNNING", urgent)
 
     (victim,) = [job for job, state in zip(low, cluster.states(*low), strict=True) if state != "RUNNING"]
-    wait_for(
-        "sacct says PREEMPTED", lambda: "PREEMPTED" in cluster.accounted(victim), seconds=20, seen=cluster.describe
-    )
+    wait_for("sacct says PREEMPTED", lambda: "PREEMPTED" in cluster.accounted(victim), seen=cluster.describe)
     cluster.open_gate()
-    cluster.wait("COMPLETED", *low, urgent, seconds=2 * START_SECONDS)
+    cluster.wait("COMPLETED", *low, urgent)
     assert re.findall("attempt .", cluster.log(victim)) == ["attempt 0", "attempt 1"]
     assert "DUE TO PREEMPTION" in cluster.log(victim)
-    cluster.wait_accounted(victim, ["PREEMPTED", "COMPLETED"], seconds=20)
+    cluster.wait_accounted(victim, ["PREEMPTED", "COMPLETED"])
 
 
-def test_a_requeued_job_runs_again_within_seconds(cluster: Cluster) -> None:
+def test_a_requeued_job_runs_again_soon(cluster: Cluster) -> None:
+    """SLURM holds it back for 120 seconds, unless its munge is told otherwise, as the testbed's is."""
     job = cluster.submit_gated("--gres=gpu:v100:1")
-    cluster.wait("RUNNING", job, seconds=START_SECONDS)
+    cluster.wait("RUNNING", job)
     cluster.ask("scontrol", "requeue", job)
-    wait_for("a second attempt", lambda: "attempt 1" in cluster.log(job), seconds=40, seen=cluster.describe)
+    wait_for("a second attempt", lambda: "attempt 1" in cluster.log(job), seen=cluster.describe, seconds=100)
 
     cluster.open_gate()
-    cluster.wait("COMPLETED", job, seconds=START_SECONDS)
-    cluster.wait_accounted(job, ["REQUEUED", "COMPLETED"], seconds=20)
+    cluster.wait("COMPLETED", job)
+    cluster.wait_accounted(job, ["REQUEUED", "COMPLETED"])
 
 
 def test_a_node_set_down_fails_its_job_which_runs_again(cluster: Cluster) -> None:
     job = cluster.submit_gated("--gres=gpu:rtx6000:1")
-    cluster.wait("RUNNING", job, seconds=START_SECONDS)
+    cluster.wait("RUNNING", job)
     cluster.ask("scontrol", "update", f"nodename={cluster.node_of(job)}", "state=down", "reason=test")
-    wait_for("a second attempt", lambda: "attempt 1" in cluster.log(job), seconds=40, seen=cluster.describe)
+    wait_for("a second attempt", lambda: "attempt 1" in cluster.log(job), seen=cluster.describe)
 
     cluster.open_gate()
-    cluster.wait("COMPLETED", job, seconds=START_SECONDS)
-    cluster.wait_accounted(job, ["NODE_FAIL", "COMPLETED"], seconds=20)
+    cluster.wait("COMPLETED", job)
+    cluster.wait_accounted(job, ["NODE_FAIL", "COMPLETED"])
 
 
 def test_a_dead_slurmd_leaves_the_first_attempt_alive_beside_the_second(cluster: Cluster) -> None:
     script = "while :; do echo $SLURMD_NODENAME >>beats; [ ! -e gate ] || exit 0; sleep 0.3; done"
     job = cluster.submit(script, "--gres=gpu:v100:1")
-    cluster.wait("RUNNING", job, seconds=START_SECONDS)
+    cluster.wait("RUNNING", job)
     lost = cluster.node_of(job)
     cluster.control("kill", lost)
 
     def beats() -> list[str]:
         return (cluster.folder / "beats").read_text().split()
 
-    wait_for("a second attempt", lambda: len(set(beats())) == 2, seconds=60, seen=cluster.describe_nodes)
+    wait_for("a second attempt", lambda: len(set(beats())) == 2, seen=cluster.describe_nodes)
     before = len(beats())
-    wait_for("both beat", lambda: len(set(beats()[before:])) == 2, seconds=10, seen=beats)
+    wait_for("both beat", lambda: len(set(beats()[before:])) == 2, seen=beats)
     cluster.open_gate()
-    cluster.wait("COMPLETED", job, seconds=START_SECONDS)
-    cluster.wait_accounted(job, ["NODE_FAIL", "COMPLETED"], seconds=20)
+    cluster.wait("COMPLETED", job)
+    cluster.wait_accounted(job, ["NODE_FAIL", "COMPLETED"])
 
 
 def test_the_time_limit_ends_a_job_after_its_warning(cluster: Cluster) -> None:
     script = "trap 'echo warned' USR2; echo ready; while :; do sleep 0.2; done"
     job = cluster.submit(script, "--time=1", "--signal=B:USR2@45", "--no-requeue")
-    wait_for("the signal", lambda: "warned" in cluster.log(job), seconds=60, seen=cluster.describe)
+    wait_for("the signal", lambda: "warned" in cluster.log(job), seen=cluster.describe)
     assert cluster.states(job) == ["RUNNING"]
-    cluster.wait("TIMEOUT", job, seconds=120)
+    cluster.wait("TIMEOUT", job)
     assert cluster.log(job).startswith("ready\nwarned\n")
-    cluster.wait_accounted(job, ["TIMEOUT"], seconds=20)
+    cluster.wait_accounted(job, ["TIMEOUT"])
 
 
 def test_a_limit_of_submitted_jobs_can_be_set(cluster: Cluster) -> None:
@@ -156,12 +151,10 @@ def test_a_limit_of_submitted_jobs_can_be_set(cluster: Cluster) -> None:
 @pytest.mark.parametrize("way", ["stop", "kill"])
 def test_no_job_is_lost_with_the_controller(cluster: Cluster, way: str) -> None:
     running = cluster.submit_gated("--gres=gpu:1")
-    cluster.wait("RUNNING", running, seconds=START_SECONDS)
+    cluster.wait("RUNNING", running)
     waiting = cluster.submit_gated("--gres=gpu:1", "--hold", f"--comment=held-{cluster.name}")
     if way == "kill":  # what it has not saved yet dies with it, on any SLURM
-        wait_for(
-            "saved", lambda: cluster.is_saved(f"held-{cluster.name}"), seconds=20, seen=lambda: "the state of before"
-        )
+        wait_for("saved", lambda: cluster.is_saved(f"held-{cluster.name}"), seen=lambda: "the state of before")
     cluster.control(way, "slurmctld")
     assert "slurmctld  does not run" in cluster.control("list")
     assert "Unable to contact slurm controller" in cluster.ask("squeue", check=False)
@@ -170,8 +163,8 @@ def test_no_job_is_lost_with_the_controller(cluster: Cluster, way: str) -> None:
     cluster.control("start", "slurmctld")
     assert cluster.states(waiting) == ["PENDING"]
     cluster.ask("scontrol", "release", waiting)
-    cluster.wait("COMPLETED", running, waiting, seconds=2 * START_SECONDS)
-    cluster.wait_accounted(running, ["COMPLETED"], seconds=30)
+    cluster.wait("COMPLETED", running, waiting)
+    cluster.wait_accounted(running, ["COMPLETED"])
 
 
 def test_a_controller_that_crashes_is_started_again(cluster: Cluster) -> None:
@@ -184,21 +177,21 @@ def test_a_controller_that_crashes_is_started_again(cluster: Cluster) -> None:
     before = controller()
     assert before is not None
     job = cluster.submit("true", "--hold", f"--comment=held-{cluster.name}")
-    wait_for("saved", lambda: cluster.is_saved(f"held-{cluster.name}"), seconds=20, seen=lambda: "the state of before")
+    wait_for("saved", lambda: cluster.is_saved(f"held-{cluster.name}"), seen=lambda: "the state of before")
     os.kill(int(before), signal.SIGSEGV)
-    wait_for("another process", lambda: controller() not in (None, before), seconds=30, seen=controller)
-    wait_for("it answers", lambda: "is UP" in cluster.ask("scontrol", "ping", check=False), seconds=30, seen=controller)
+    wait_for("another process", lambda: controller() not in (None, before), seen=controller)
+    wait_for("it answers", lambda: "is UP" in cluster.ask("scontrol", "ping", check=False), seen=controller)
     cluster.ask("scontrol", "release", job)
-    cluster.wait("COMPLETED", job, seconds=2 * START_SECONDS)
+    cluster.wait("COMPLETED", job)
 
 
 def test_accounting_comes_back_with_its_daemon(cluster: Cluster) -> None:
     cluster.control("stop", "slurmdbd")
     assert "onnection refused" in cluster.ask("sacct", check=False)
     job = cluster.submit("true")
-    cluster.wait("COMPLETED", job, seconds=START_SECONDS)
+    cluster.wait("COMPLETED", job)
     cluster.control("start", "slurmdbd")
-    cluster.wait_accounted(job, ["COMPLETED"], seconds=40)
+    cluster.wait_accounted(job, ["COMPLETED"])
 
 
 def test_up_again_changes_nothing(cluster: Cluster) -> None:

@@ -97,7 +97,7 @@ def test_a_root_that_nodes_do_not_see(bed: Cluster) -> None:
 
 def test_ctrl_c_takes_the_job_along(bed: Cluster) -> None:
     process = start(bed, "doctor", "cluster=late", "--on-node")
-    wait_for("a job that waits", lambda: len(jobs(bed)) == 1, seconds=240, seen=bed.describe)
+    wait_for("a job that waits", lambda: len(jobs(bed)) == 1, seen=bed.describe)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=240)
     assert process.returncode == 130

@@ -42,7 +42,7 @@ def test_a_job_of_its_own(services: Services) -> None:
     def seen() -> str:
         return cluster.ask("scontrol", "show", "job", job, check=False) + (services.folder / "job.log").read_text()
 
-    wait_for("it answers", lambda: answers(services, 1), seconds=300, seen=seen)
+    wait_for("it answers", lambda: answers(services, 1), seen=seen)
     assert told(services, "submit").startswith(f"there is a job already: {job} RUNNING on ")
     assert told(services, "status").startswith(f"job {job} RUNNING on ")
     address = services.address
@@ -51,13 +51,13 @@ def test_a_job_of_its_own(services: Services) -> None:
     assert not [name for name, secret in secrets.items() if secret in script]
 
     cluster.ask("scancel", "--batch", "--signal=USR1", job)  # what SLURM does two minutes before the time is up
-    wait_for("it answers again", lambda: answers(services, 2), seconds=400, seen=seen)
+    wait_for("it answers again", lambda: answers(services, 2), seen=seen)
     assert "Restarts=1" in cluster.ask("scontrol", "show", "job", job)
     assert services.address == address
     assert services.secrets() == secrets
 
     assert told(services, "stop") == f"job {job} was asked to end\n"
-    wait_for("it ends", lambda: cluster.states(job) == ["COMPLETED"], seconds=90, seen=seen)
+    wait_for("it ends", lambda: cluster.states(job) == ["COMPLETED"], seen=seen)
     assert services.processes() == []
     assert not (services.root / "mlflow-server.json").exists()
     assert told(services, "stop") == "MLflow did not run\nPostgreSQL did not run\n"

@@ -57,8 +57,8 @@ def test_hold_release_cancel_scancel_and_resume(study: Study) -> None:
     assert str(second["job"]) not in queued(study)
 
     study.bed.ask("scancel", str(states["running"]["job"]))
-    study.wait("it saved and left", lambda: study.kinds("o")["cancelled"] == 1 or not study.at_work("o"), seconds=90)
-    study.wait("the next at work", lambda: study.at_work("o") == 1, seconds=90)
+    study.wait("it saved and left", lambda: study.kinds("o")["cancelled"] == 1 or not study.at_work("o"))
+    study.wait("the next at work", lambda: study.at_work("o") == 1)
     study.said("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none", "--tick")
     (held,) = rows(study, "state=held")
     assert held["signature"] == states["running"]["signature"]
@@ -147,8 +147,8 @@ def test_a_job_that_its_node_cannot_start_is_released(study: Study) -> None:
             return "launch failed requeued held" in queued(study).values()
 
         study.bed.ask("scontrol", "update", "nodename=v100-1", "state=down", "reason=test")
-        study.wait("it is held", held, seconds=60)
-    study.wait("the node is drained", lambda: study.bed.nodes("drain") == ["v100-1"], seconds=60)
+        study.wait("it is held", held)
+    study.wait("the node is drained", lambda: study.bed.nodes("drain") == ["v100-1"])
     study.bed.ask("scontrol", "update", "nodename=v100-1", "state=resume")
 
     out, _ = sweep.communicate(timeout=400)

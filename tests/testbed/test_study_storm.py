@@ -48,25 +48,25 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     study.wait("three runs at work", lambda: sum(epoch >= 1 for epoch in study.epochs("loud").values()) == 3)
     waves = sorted((root / "studies/mini/waves").glob("????.json"))
     assert len(waves) == 1, "the wave that sbatch denied was adopted"
-    second = study.said("sweep", "mini", "cluster=bed", "root=loud", code=2, seconds=40)
+    second = study.said("sweep", "mini", "cluster=bed", "root=loud", code=2)
     assert "is being worked on by process" in second
 
     urgent = [bed.submit("sleep 15", "--gres=gpu:1", "--partition=urgent") for _ in range(8)]  # all GPUs: preemption
-    study.wait("preempted runs saved", lambda: study.kinds("loud")["preempted"] >= 2, seconds=120)
+    study.wait("preempted runs saved", lambda: study.kinds("loud")["preempted"] >= 2)
     bed.ask("scancel", *urgent)
-    study.wait("all runs at work again", lambda: study.at_work("loud") == 3, seconds=120)
+    study.wait("all runs at work again", lambda: study.at_work("loud") == 3)
 
     bed.ask("scontrol", "requeue", next(iter(study.running())))
-    study.wait("a requeued run", lambda: study.kinds("loud")["requeued"] >= 1, seconds=60)
+    study.wait("a requeued run", lambda: study.kinds("loud")["requeued"] >= 1)
 
     bed.control("stop", "slurmctld")
     time.sleep(20)
     bed.control("start", "slurmctld")
-    study.wait("runs at work", lambda: study.at_work("loud") >= 2, seconds=180)
+    study.wait("runs at work", lambda: study.at_work("loud") >= 2)
 
     kill_one_training_process(root)
-    study.wait("the killed one is known", lambda: study.kinds("loud")["died"] == 1, seconds=90)
-    study.wait("runs at work", lambda: study.at_work("loud") >= 1, seconds=90)
+    study.wait("the killed one is known", lambda: study.kinds("loud")["died"] == 1)
+    study.wait("runs at work", lambda: study.at_work("loud") >= 1)
 
     attached.kill()
     attached.communicate()
@@ -115,9 +115,9 @@ def test_a_detached_study_reaches_its_report_although_its_last_run_is_killed(stu
     root = study.bed.folder / "alone"
     report = root / "studies/mini/report/report.md"
     (study.bed.folder / "sweeps/mini.yaml").write_text("an edit that running studies must not see")
-    study.wait("the last stage", lambda: len(study.epochs("alone")) == 3, seconds=400)
+    study.wait("the last stage", lambda: len(study.epochs("alone")) == 3)
     kill_one_training_process(root)
-    study.wait("the report", report.exists, seconds=400)
+    study.wait("the report", report.exists)
     assert len(study.results("alone")) == 3
     assert study.kinds("alone")["died"] == 1
     assert TESTBED.exists()
