@@ -109,13 +109,13 @@ def _listing(folder: Path, part: str, wnids: Sequence[str]) -> list[tuple[Path, 
         folders = [(folder / "train" / wnid / "images", wnid) for wnid in wnids]
         return [(path, wnid) for place, wnid in folders for path in sorted(place.glob("*.JPEG"))]
     place = folder / "val" / "images"
-    there = {path.name for path in place.iterdir()} if place.is_dir() else set()
+    present = {path.name for path in place.iterdir()} if place.is_dir() else set()
     annotations = folder / "val" / "val_annotations.txt"
     rows = [line.split("\t") for line in _lines(annotations)]
     if any(len(row) < 2 for row in rows):
         raise DataDamaged(f"{annotations} is broken: each line should be a file, a tab, a class and the box.")
     wanted = set(wnids)
-    return [(folder / "val" / "images" / row[0], row[1]) for row in rows if row[1] in wanted and row[0] in there]
+    return [(place / row[0], row[1]) for row in rows if row[1] in wanted and row[0] in present]
 
 
 def _lines(path: Path) -> list[str]:
