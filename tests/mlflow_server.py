@@ -54,7 +54,7 @@ class MlflowServer:
         """End it and its workers by SIGKILL, at any moment."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=120)
             self.process = None
 
     def _answers(self) -> bool:

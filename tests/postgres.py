@@ -48,7 +48,7 @@ class Server:
     def start(self) -> None:
         words = ["-D", f"{self.folder}/data", "-k", f"{self.folder}", "-c", "listen_addresses=", "-c", "fsync=off"]
         self.process = subprocess.Popen(_command("postgres", *words), user=USER, group=USER, cwd=self.folder)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not self._answers():
             assert self.process.poll() is None, "PostgreSQL ended; what it said is above"
             assert time.monotonic() < end, "PostgreSQL does not answer"
@@ -57,7 +57,7 @@ class Server:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)  # ends it without waiting for those who are connected
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=120)
             self.process = None
 
     def _answers(self) -> bool:

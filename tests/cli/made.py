@@ -84,7 +84,7 @@ def members(group: int) -> list[int]:
     return found
 
 
-def until(condition: Callable[[], object], *, seconds: float = 120, running: Running | None = None) -> None:
+def until(condition: Callable[[], object], *, seconds: float = 240, running: Running | None = None) -> None:
     """Wait for something, and show what the command said if it does not come."""
     end = time.monotonic() + seconds
     while not condition():

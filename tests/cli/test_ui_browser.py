@@ -64,7 +64,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         with Running("sweep", "mini", "root=o", "cluster.parallel=2", "cluster.threads=1", cwd=here) as sweep:
             assert sweep.process.wait(timeout=400) == 0, sweep.text()
         with Running("ui", "--port", server.rpartition(":")[2], "root=o", cwd=here) as ui:
-            until(lambda: answers(f"{server}/health") or not ui.alive(), seconds=200, running=ui)
+            until(lambda: answers(f"{server}/health") or not ui.alive(), running=ui)
             assert ui.alive(), ui.text()
             (line,) = (line for line in ui.text().splitlines() if line.startswith("mini "))
             yield Served(root=here / "o", server=server, page=line.split()[1])
@@ -95,7 +95,7 @@ def experiment(served: Served) -> str:
 def waited(browser: Browser, code: str, picture: Path) -> Any:
     """Return what a script says once that is something true; keep a picture of what was there then."""
     try:
-        until(lambda: browser.script(code), seconds=120)
+        until(lambda: browser.script(code))
         return browser.script(code)
     finally:
         browser.picture(picture, whole=False)

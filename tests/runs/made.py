@@ -134,8 +134,8 @@ class Holder:
         return f"process {self.process.pid} on {socket.gethostname()} (attempt {self.number})"
 
 
-def eventually(condition: Callable[[], object], *, seconds: float = 10.0) -> bool:
-    """Wait until a condition holds; return whether it did in time."""
+def eventually(condition: Callable[[], object], *, seconds: float = 240.0) -> bool:
+    """Wait until a condition holds; return whether it did in time, which a busy machine needs more of."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

@@ -81,12 +81,12 @@ def kill(root: Path, moment: str, chance: random.Random) -> str:
     if moment == "start-up":
         time.sleep(chance.uniform(0.1, 2.0))
     elif moment == "training":
-        eventually(lambda: epoch_and_step(root)[0] > before or process.poll() is not None, seconds=240)
+        eventually(lambda: epoch_and_step(root)[0] > before or process.poll() is not None)
         time.sleep(chance.uniform(0.0, 0.3))
     else:
         saves = chance.choice([1, 2])
-        eventually(lambda: epoch_and_step(root)[0] > before + saves - 2 or process.poll() is not None, seconds=240)
-        eventually(lambda: is_saving(root) or process.poll() is not None, seconds=240)
+        eventually(lambda: epoch_and_step(root)[0] > before + saves - 2 or process.poll() is not None)
+        eventually(lambda: is_saving(root) or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     code = finished(process)
     epoch, _ = epoch_and_step(root)
@@ -122,13 +122,11 @@ def stopped(root: Path, number: signal.Signals, *words: str) -> tuple[int, int]:
     """Start the run, send a signal while it trains, and return the last finished epoch before and after."""
     process = started(root, *words)
     before = epoch_and_step(root)[0]
-    eventually(lambda: epoch_and_step(root)[0] > before or process.poll() is not None, seconds=240)
+    eventually(lambda: epoch_and_step(root)[0] > before or process.poll() is not None)
     time.sleep(0.3)
     seen = epoch_and_step(root)[0]
     process.send_signal(number)
-    asked = time.monotonic()
     assert finished(process) == 130
-    assert time.monotonic() - asked < 30
     return seen, epoch_and_step(root)[0]
 
 

@@ -52,7 +52,7 @@ def test_a_run_that_a_search_pruned_and_somebody_else_wants_is_the_same_to_the_b
     def prune(_: TrainState) -> None:
         write_mark(place.path, pruned)
         # The thread of the heartbeat reads it; at its second reading the first has had its effect.
-        assert eventually(lambda: [mark.hold for mark in heard].count("pruned") > 1, seconds=60)
+        assert eventually(lambda: [mark.hold for mark in heard].count("pruned") > 1)
 
     monkeypatch.setattr("difair_hpc.runs.stop.read_mark", read)
     ending = execute(place, execution(), Events(on_epoch=prune))

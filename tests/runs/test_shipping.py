@@ -81,13 +81,13 @@ def test_a_job_ships_while_it_trains(
 
     def look(epoch: int) -> None:
         if epoch == 4:
-            eventually(lambda: len(shown.epochs(place.signature)) >= 4, seconds=120)
+            eventually(lambda: len(shown.epochs(place.signature)) >= 4)
             seen.append((shown.epochs(place.signature), [status for status, _ in shown.statuses()]))
 
     out(look)
     worked(tmp_path, place, server.uri)
     assert seen == [([1, 2, 3, 4], ["RUNNING"])]
-    assert eventually(lambda: not shippers(), seconds=120)
+    assert eventually(lambda: not shippers())
     ship(shown.tracker(), place)
     assert shown.epochs(place.signature) == [1, 2, 3, 4, 5, 6]
     result = place.result()
@@ -107,7 +107,7 @@ def test_a_server_that_is_killed_and_comes_back(
 
     def kill(epoch: int) -> None:
         if epoch == 3:
-            eventually(lambda: shown.epochs(place.signature), seconds=120)
+            eventually(lambda: shown.epochs(place.signature))
             server.kill()
 
     out(kill)
@@ -118,7 +118,7 @@ def test_a_server_that_is_killed_and_comes_back(
         assert result["outcome"] == "completed"
     finally:
         server.start()
-    assert eventually(lambda: not shippers(), seconds=120)
+    assert eventually(lambda: not shippers())
     assert capsys.readouterr().err.count("difair sync ships it later") <= 1
     ship(shown.tracker(), place)
     assert shown.epochs(place.signature) == [1, 2, 3, 4, 5, 6]
@@ -130,7 +130,7 @@ def test_a_server_that_is_down_for_the_whole_run(
 ) -> None:
     worked(tmp_path, place, f"http://127.0.0.1:{free_port()}")
     assert place.result() is not None
-    assert eventually(lambda: not shippers(), seconds=120)
+    assert eventually(lambda: not shippers())
     said = capsys.readouterr().err
     assert said.count("\n") == said.count("warning: the MLflow store http://127.0.0.1:") == 1
     assert "nothing is lost: difair sync ships it later" in said
@@ -150,7 +150,7 @@ def test_nothing_waits_for_a_server_that_never_answers(
         assert result is not None
         assert shippers(), "the question is still open, and the job has returned"
         assert result["warnings"] == []
-    assert eventually(lambda: not shippers(), seconds=120)
+    assert eventually(lambda: not shippers())
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     shown = behind(server, tmp_path)
     ship(shown.tracker(), place)

@@ -95,7 +95,7 @@ class TestOverEveryStore:
             thread.start()
         for epoch in range(1, 61):
             put_points(place, [epoch], occupancy=0.5)
-        assert eventually(lambda: shown.epochs(place.signature)[-1:] == [60], seconds=200), failures
+        assert eventually(lambda: shown.epochs(place.signature)[-1:] == [60]), failures
         done.set()
         for thread in threads:
             thread.join()

