@@ -31,11 +31,9 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
-def command(*words: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run `difair` to its end in a process of its own."""
-    return subprocess.run(
-        [*DIFAIR, *words], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
-    )
+    return subprocess.run([*DIFAIR, *words], cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
 
 
 class Running:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 def test_thirty_epochs_of_digits_recognise_them_and_the_largest_output_tells_unknown_ones_best(tmp_path: Path) -> None:
     words = ("benchmark=digits", "split=0", "method=difair", "protocol=short", "protocol.epochs=30")
-    done = command("train", *words, "execution.threads=1", "tracking_uri=none", cwd=tmp_path, timeout=280)
+    done = command("train", *words, "execution.threads=1", "tracking_uri=none", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "outputs" / "runs").glob("*/result.json")
     evaluation = json.loads(path.read_text())["evaluation"]

@@ -53,7 +53,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_pruned_run_leaves_early_and_can_be_brought_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Without MLflow the command looks twice a second; shipping a finished run may take longer than a cycle here.
-    swept = command("sweep", "halved", *WORDS, "tracking_uri=none", cwd=here, timeout=600)
+    swept = command("sweep", "halved", *WORDS, "tracking_uri=none", cwd=here)
     assert (swept.returncode, swept.stderr) == (0, "")
     good, bad = (run(here / "o", coefficient) for coefficient in (0.4, 1.5))
     assert "was needed among the 2 runs that had come so far" in swept.stdout
@@ -79,7 +79,7 @@ def test_a_pruned_run_leaves_early_and_can_be_brought_back(here: Path, capsys: p
 
     assert main(["resume", "halved", "-n", "root=o"]) == 0
     assert "0 runs would go on" in capsys.readouterr().out, "a study as a whole brings nothing back"
-    resumed = command("resume", bad.signature, "root=o", cwd=here, timeout=600)  # tracking_uri=none as before
+    resumed = command("resume", bad.signature, "root=o", cwd=here)  # tracking_uri=none as before
     assert (resumed.returncode, resumed.stderr) == (0, "")
     assert sorted(bad.points()) == list(range(1, 19))
     assert [(view.end or {})["reason"] for view in views(bad.path)] == ["stopped", "finished"]

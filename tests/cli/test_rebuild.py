@@ -86,7 +86,7 @@ def searched(root: Path) -> dict[str, list[Any]]:
 
 def rebuilt(folder: Path, *, code: int) -> str:
     """Rebuild in a process of its own, since MLflow keeps files open, and return its complaint."""
-    done = command("sync", "--rebuild", "root=o", cwd=folder, timeout=600)
+    done = command("sync", "--rebuild", "root=o", cwd=folder)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr
 
@@ -96,7 +96,7 @@ def test_both_are_made_again_to_the_last_point(tmp_path: Path, monkeypatch: pyte
     root = tmp_path / "o"
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "sweeps/mini.yaml").write_text(MINI)
-    done = command("sweep", "mini", "root=o", "cluster.parallel=1", "cluster.threads=1", cwd=tmp_path, timeout=800)
+    done = command("sweep", "mini", "root=o", "cluster.parallel=1", "cluster.threads=1", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     live = shown(root)
     assert live["study/mini"]["status"] == "FINISHED"

@@ -43,7 +43,7 @@ def started(root: Path, *words: str) -> subprocess.Popen[str]:
 
 def finished(process: subprocess.Popen[str]) -> int:
     """Wait for a process and return its exit code; what it complained of is shown if the test fails."""
-    _, complaint = process.communicate(timeout=240)
+    _, complaint = process.communicate(timeout=600)
     sys.stderr.write(complaint)
     return process.returncode
 

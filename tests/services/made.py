@@ -52,7 +52,7 @@ class Services:
         own, more = (words[: words.index("--")], words[words.index("--") :]) if "--" in words else (words, ())
         whole = {**os.environ, **environment}
         command = [*self.words(*own), *more]
-        return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=whole)
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=whole)
 
     def secrets(self) -> dict[str, str]:
         """Return every password that there is, by where it belongs."""

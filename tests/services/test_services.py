@@ -85,7 +85,7 @@ def swept(services: Services) -> str:
     (services.base / "sweeps").mkdir(exist_ok=True)
     (services.base / "sweeps/mini.yaml").write_text(STUDY)
     words = ["root=o", f"storage={services.address['storage']}", "cluster.parallel=1", "cluster.threads=1"]
-    sweep = command("sweep", "mini", *words, cwd=services.base, timeout=550)
+    sweep = command("sweep", "mini", *words, cwd=services.base)
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     return sweep.stdout
 
@@ -224,7 +224,7 @@ def test_single_runs_of_two_people_do_not_get_in_each_others_way(
         (services.home / ".mlflow/credentials").write_bytes((services.folder / "users" / person).read_bytes())
         monkeypatch.setenv("LOGNAME", person)
         where = [f"root=of-{person}", f"tracking_uri={services.address['tracking_uri']}"]
-        done = command("train", *TINY_WORDS, *where, cwd=services.base, timeout=250)
+        done = command("train", *TINY_WORDS, *where, cwd=services.base)
         assert done.returncode == 0, done.stderr
         assert "warning" not in done.stderr
         again = command("sync", "--rebuild", *where, cwd=services.base)

@@ -47,7 +47,7 @@ def start(bed: Cluster, *words: str) -> "subprocess.Popen[str]":
 def told(bed: Cluster, *words: str, code: int) -> dict[str, str]:
     """Return the mark of each check, and `WHAT found` for its words."""
     process = start(bed, *words, "-f", "json")
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == code, out + err
     checks = json.loads(out)
     return {check["what"]: check["mark"] for check in checks} | {
@@ -99,6 +99,6 @@ def test_ctrl_c_takes_the_job_along(bed: Cluster) -> None:
     process = start(bed, "doctor", "cluster=late", "--on-node")
     wait_for("a job that waits", lambda: len(jobs(bed)) == 1, seen=bed.describe)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=240)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "PENDING" in err

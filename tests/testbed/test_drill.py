@@ -9,7 +9,7 @@ import pytest
 from tests.drill.made import drilled
 from tests.testbed.study import Study, study_on
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(2700)]
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def test_lost_nodes_and_requeued_jobs_change_no_bit(study: Study) -> None:
-    words = ["cluster=bed", f"root={study.bed.folder / 'out'}", "protocol.epochs=20"]
+    words = ["cluster=bed", f"root={study.bed.folder / 'out'}", "protocol.epochs=14"]
     environment = {"XDG_CACHE_HOME": str(study.bed.folder / "cache")}
     outcome = drilled(
         "--faults", "4", "--kinds", "node,requeue,kill,command", *words, cwd=study.bed.folder, environment=environment

@@ -151,7 +151,7 @@ def test_a_job_that_its_node_cannot_start_is_released(study: Study) -> None:
     study.wait("the node is drained", lambda: study.bed.nodes("drain") == ["v100-1"])
     study.bed.ask("scontrol", "update", "nodename=v100-1", "state=resume")
 
-    out, _ = sweep.communicate(timeout=400)
+    out, _ = sweep.communicate(timeout=600)
     assert sweep.returncode == 0, out
     assert len(study.results("o")) == 2
     assert study.kinds("o") == {"node_failed": 1}

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.testbed.cluster import TESTBED
-from tests.testbed.study import Study, study_on
+from tests.testbed.study import QUIET, Study, study_on
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
-EPOCHS = 100
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(2700)]
+EPOCHS = 80
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     time.sleep(5)
     bed.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # it may have come back by itself
 
-    out = study.said("sweep", "mini", "cluster=bed", "root=loud", seconds=1200)
+    out = study.said("sweep", "mini", "cluster=bed", "root=loud")
     assert "Table 2" in out
-    study.said("sweep", "mini", "root=quiet", "tracking_uri=none", "cluster.threads=1", seconds=1200)
+    study.said("sweep", "mini", "root=quiet", *QUIET)
     assert study.results("loud") == study.results("quiet")
     assert len(study.results("loud")) == 4
     study.check_projections("loud", EPOCHS)
@@ -102,8 +102,8 @@ def kill_one_training_process(root: Path) -> None:
 
 def test_a_time_limit_shorter_than_the_run_is_no_obstacle(study: Study) -> None:
     study.write(epochs=50, alphas="[6]", minutes=1, notice_seconds=10)
-    study.said("sweep", "mini", "cluster=bed", "root=short", "tracking_uri=none", seconds=900)
-    study.said("sweep", "mini", "root=quiet", "tracking_uri=none", "cluster.threads=1", seconds=600)
+    study.said("sweep", "mini", "cluster=bed", "root=short", "tracking_uri=none")
+    study.said("sweep", "mini", "root=quiet", *QUIET)
     assert study.results("short") == study.results("quiet")
     assert study.kinds("short")["timed_out"] >= 1
     assert set(study.kinds("short")) == {"timed_out"}
