@@ -16,6 +16,7 @@ from difair_hpc.drill.kinds import KINDS, NEEDS
 from difair_hpc.drill.outcome import Record
 from difair_hpc.drill.scene import PATIENCE_SECONDS
 from tests.drill.made import drilled
+from tests.pace import epochs_lasting
 from tests.runs.made import eventually
 
 RECORD = Record(number=1, kind="kill", run="ab", what="", time=0.0, held=0.0, seconds=4.0, lost=1)
@@ -110,9 +111,8 @@ def works_for(pid: int, root: Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_study_under_thirty_faults_ends_like_one_that_nothing_happened_to(tmp_path: Path) -> None:
-    # Until the last fault the study's six runs train 80 to 220 epochs in all, the more the faster the machine is with
-    # bfloat16. Without that 40 each leave some to spare.
-    words = [f"root={tmp_path}", "protocol.epochs=40", "cluster.precision=float32"]
+    # Until the last fault the study's six runs train for 110 to 130 seconds in all: 34 each leave some to spare.
+    words = [f"root={tmp_path}", f"protocol.epochs={epochs_lasting(34)}", "cluster.precision=float32"]
     outcome = drilled("--faults", "30", *words, cwd=tmp_path)
     assert outcome["differences"] == []
     assert outcome["code"] == 0, [record for record in outcome["records"] if record["problem"]]

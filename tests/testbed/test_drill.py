@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.drill.made import drilled
+from tests.pace import epochs_lasting
 from tests.testbed.study import Study, study_on
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(2700)]
@@ -18,7 +19,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def test_lost_nodes_and_requeued_jobs_change_no_bit(study: Study) -> None:
-    words = ["cluster=bed", f"root={study.bed.folder / 'out'}", "protocol.epochs=14"]
+    words = ["cluster=bed", f"root={study.bed.folder / 'out'}", f"protocol.epochs={epochs_lasting(14)}"]
     environment = {"XDG_CACHE_HOME": str(study.bed.folder / "cache")}
     outcome = drilled(
         "--faults", "4", "--kinds", "node,requeue,kill,command", *words, cwd=study.bed.folder, environment=environment

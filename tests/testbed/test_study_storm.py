@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.pace import epochs_lasting
 from tests.testbed.cluster import TESTBED
 from tests.testbed.study import QUIET, Study, study_on
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(2700)]
-EPOCHS = 80
 
 
 @pytest.fixture
@@ -41,7 +41,8 @@ def lying_sbatch(folder: Path) -> str:
 
 
 def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
-    study.write(epochs=EPOCHS, alphas="[2, 6, 10]")
+    epochs = epochs_lasting(60)  # of which three at a time train for 25 to 40 until the last thing has happened
+    study.write(epochs=epochs, alphas="[2, 6, 10]")
     bed, root = study.bed, study.bed.folder / "loud"
 
     attached = study.start("sweep", "mini", "cluster=bed", "root=loud", path=lying_sbatch(bed.folder))
@@ -80,7 +81,7 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     study.said("sweep", "mini", "root=quiet", *QUIET)
     assert study.results("loud") == study.results("quiet")
     assert len(study.results("loud")) == 4
-    study.check_projections("loud", EPOCHS)
+    study.check_projections("loud", epochs)
     kinds = study.kinds("loud")
     assert kinds["preempted"] >= 2
     assert kinds["requeued"] >= 1
@@ -101,7 +102,7 @@ def kill_one_training_process(root: Path) -> None:
 
 
 def test_a_time_limit_shorter_than_the_run_is_no_obstacle(study: Study) -> None:
-    study.write(epochs=50, alphas="[6]", minutes=1, notice_seconds=10)
+    study.write(epochs=epochs_lasting(50), alphas="[6]", minutes=1, notice_seconds=10)
     study.said("sweep", "mini", "cluster=bed", "root=short", "tracking_uri=none")
     study.said("sweep", "mini", "root=quiet", *QUIET)
     assert study.results("short") == study.results("quiet")
