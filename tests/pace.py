@@ -10,7 +10,7 @@ from difair_hpc.osr.methods import make_method
 from difair_hpc.train.trainer import Point, Task, TrainState, fit, new_state
 
 MEASURED = 3
-"""Epochs that are trained to see what one takes."""
+"""Epochs that are trained to see what one takes, after one to warm up."""
 
 
 def epochs_lasting(seconds: float) -> int:
