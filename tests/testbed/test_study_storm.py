@@ -85,7 +85,8 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     kinds = study.kinds("loud")
     assert kinds["preempted"] >= 2
     assert kinds["requeued"] >= 1
-    assert kinds["died"] == 1, kinds
+    # Beside the one killed above: a node that is back too soon may still kill what is by then the job's next attempt.
+    assert kinds["died"] in (1, 2), kinds
 
 
 def kill_one_training_process(root: Path) -> None:
