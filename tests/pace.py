@@ -2,12 +2,14 @@
 
 import functools
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from difair_hpc import config
 from difair_hpc.data.benchmarks import load
 from difair_hpc.osr.methods import make_method
-from difair_hpc.train.trainer import Point, Task, TrainState, fit, new_state
+from difair_hpc.train.trainer import Task, fit, new_state
+from tests.train.tiny import Watcher
 
 MEASURED = 3
 """Epochs that are trained to see what one takes, after one to warm up."""
@@ -18,27 +20,12 @@ def epochs_lasting(seconds: float) -> int:
     return round(seconds / _seconds_per_epoch())
 
 
-class _Clock:
-    """Takes the time of this thread alone, whatever else the machine does meanwhile, after each epoch."""
-
-    def __init__(self) -> None:
-        self.moments: list[float] = []
-
-    def should_stop(self) -> bool:
-        return len(self.moments) > MEASURED
-
-    def progress(self, state: TrainState) -> None: ...
-
-    def epoch_done(self, _: TrainState, point: Point) -> Point:
-        self.moments.append(time.thread_time())
-        return point
-
-
 @functools.cache
 def _seconds_per_epoch() -> float:
     run = config.run({"benchmark": "digits", "method": "difair", "protocol": "short"})
     data = load(run.benchmark, Path())
     task = Task(method=make_method(run.method, data.classes), protocol=run.protocol, data=data, seed=0)
-    clock = _Clock()
-    fit(new_state(task, run.network), task, clock)
-    return min(after - before for before, after in zip(clock.moments, clock.moments[1:], strict=False))
+    moments: list[float] = []  # of this thread's time alone, whatever else the machine does meanwhile
+    watcher = Watcher((1 + MEASURED) * task.steps, on_batch=lambda _: moments.append(time.thread_time()))
+    fit(new_state(task, run.network), task, watcher)
+    return min(after - before for before, after in pairwise(moments[task.steps - 1 :: task.steps]))
