@@ -82,9 +82,9 @@ def members(group: int) -> list[int]:
     return found
 
 
-def until(condition: Callable[[], object], *, seconds: float = 240, running: Running | None = None) -> None:
+def until(condition: Callable[[], object], *, running: Running | None = None) -> None:
     """Wait for something, and show what the command said if it does not come."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end, f"it took too long: {running.text() if running else ''}"
         time.sleep(0.05)

@@ -134,9 +134,9 @@ class Holder:
         return f"process {self.process.pid} on {socket.gethostname()} (attempt {self.number})"
 
 
-def eventually(condition: Callable[[], object], *, seconds: float = 240.0) -> bool:
+def eventually(condition: Callable[[], object]) -> bool:
     """Wait until a condition holds; return whether it did in time, which a busy machine needs more of."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 240
     while time.monotonic() < end:
         if condition():
             return True
