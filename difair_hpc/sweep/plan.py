@@ -69,7 +69,14 @@ class Action:
     """Of the submitted job, times the profile's memory."""
 
 
-def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Sequence[Job], limits: Limits) -> list[Action]:
+def plan(
+    trials: Sequence[TrialView],
+    *,
+    to_propose: int,
+    jobs: Sequence[Job],
+    limits: Limits,
+    elsewhere: Collection[str] = (),
+) -> list[Action]:
     """Return what to do now, in order.
 
     Args:
@@ -77,22 +84,23 @@ def plan(trials: Sequence[TrialView], *, to_propose: int, jobs: Sequence[Job], l
         to_propose: Trials that the stage still wants.
         jobs: Our jobs that have not ended, and the runs of each.
         limits: Of the profile.
+        elsewhere: Runs of other stages that nobody will execute any more. A job that lists nothing else only has to
+            leave, and takes nobody's place.
     """
     actions = [action for trial in trials if (action := _ending(trial, limits)) is not None]
     if halt := _halt(trials, limits):
         return [*actions, Action(kind="halt", reason=halt)]
-    over = {trial.state.signature for trial in trials if finished(trial, limits) or trial.held}
+    over = {trial.state.signature for trial in trials if finished(trial, limits) or trial.held}.union(elsewhere)
     here = [job for job in jobs if not (job.held or over.issuperset(job.runs))]
     listed = {signature for job in jobs for signature in job.runs}
     running = {trial.state.signature for trial in trials if trial.state.status == "running"}
     waiting = _waiting(trials, running, listed, limits)
     strangers = -(-len(running - listed) // limits.lanes)
     free = max(0, limits.parallel - len(here) - strangers)
-    beginning = {signature for job in here for signature in job.runs} - over
-    starting = max(0, limits.lanes * len(here) - len(running & beginning))
     frozen = {signature for job in jobs if job.held for signature in job.runs}
     queue = [trial for signature, trial in waiting.items() if signature not in frozen]
-    needed = -(-max(0, len(queue) - starting) // limits.lanes)
+    starting = _starting({trial.state.signature for trial in queue}, here, running - over, limits)
+    needed = -(-(len(queue) - starting) // limits.lanes)
     actions += [_submission(queue, position, limits) for position in range(min(free, needed))]
     unlisted = sum(trial.state.signature not in listed for trial in queue)
     proposals = min(to_propose, max(limits.lanes * free - unlisted, 0))
@@ -134,6 +142,15 @@ def next_step(trial: TrialView, jobs: Sequence[Job], limits: Limits) -> str:
     if job is not None:
         return f"job {job.id or 'on its way'} is to execute it{' (' + job.why + ')' if job.why else ''}"
     return f"the next tick submits it: {_why(trial)}"
+
+
+def _starting(queue: Collection[str], here: Sequence[Job], running: Collection[str], limits: Limits) -> int:
+    """Return how many runs of the queue the jobs at hand begin by themselves: a job begins only what it lists."""
+    starters = [job for job in here if not set(job.runs).isdisjoint(queue)]
+    listed = {signature for job in starters for signature in job.runs}.intersection(queue)
+    busy = {signature for job in here for signature in job.runs}.intersection(running)
+    idle = limits.lanes * len(here) - len(busy)
+    return max(0, min(idle, limits.lanes * len(starters), len(listed)))
 
 
 def _waiting(

@@ -108,14 +108,16 @@ class Reconciler:
         trials = self._proposed(stage, book, axes, wanted)
         jobs = self._cluster.jobs()  # before the states: a job that ends in between is seen as ended a tick later
         views_ = self._views(stage, book, axes, trials, jobs)
-        actions = plan(views_, to_propose=planned - len(trials), jobs=jobs, limits=self._limits)
+        elsewhere = self._over_elsewhere(jobs, trials)
+        to_propose = planned - len(trials)
+        actions = plan(views_, to_propose=to_propose, jobs=jobs, limits=self._limits, elsewhere=elsewhere)
         for action in actions:
             if action.kind in ("tell", "give_up", "prune") or (submit and action.kind == "propose"):
                 self._carry_out(action, stage, book, axes)
         if submit and any(action.kind == "propose" for action in actions):  # a slot is free: fill it in this tick
             trials = self._proposed(stage, book, axes, wanted)
             views_ = self._views(stage, book, axes, trials, jobs)
-            actions = plan(views_, to_propose=0, jobs=jobs, limits=self._limits)
+            actions = plan(views_, to_propose=0, jobs=jobs, limits=self._limits, elsewhere=elsewhere)
         submitted = 0
         halts = [action.reason for action in actions if action.kind == "halt"]
         if submit:
@@ -173,6 +175,12 @@ class Reconciler:
         search.report(trials, judge(self.ledger, book, stage, protocol, states=states, root=self.root))
         pruned = pruned_runs(self.ledger, book, self.root)
         return [replace(view, pruned=pruned.get(view.state.signature, "")) for view in seen]
+
+    def _over_elsewhere(self, jobs: Sequence[Job], trials: Sequence[Trial]) -> set[str]:
+        """Return the runs of other stages, listed by a job, that nobody will execute: finished, or held back."""
+        others = {run for job in jobs for run in job.runs} - {trial.signature for trial in trials}
+        views = [self._sight.view(run) for run in others]
+        return {view.state.signature for view in views if finished(view, self._limits) or view.state.hold}
 
     def _carry_out(self, action: Action, stage: StageSpec, book: str, axes: Sequence[Axis]) -> None:
         search = self._search(stage, book, axes)

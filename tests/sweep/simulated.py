@@ -47,7 +47,7 @@ class SimulatedJob:
 class SimulatedCluster:
     """Runs and jobs of one stage, and ticks that plan for them; each tick checks what must be true of every plan."""
 
-    def __init__(self, runs: Sequence[str], to_propose: int, limits: Limits) -> None:
+    def __init__(self, runs: Sequence[str], to_propose: int, limits: Limits, *, before: int = 0) -> None:
         self.limits = limits
         self.trials = [*runs]
         self.to_propose = to_propose
@@ -56,6 +56,8 @@ class SimulatedCluster:
         self.told: Counter[int] = Counter()
         self.given_up: set[int] = set()
         self.halted = ""
+        self.before = [Job(runs=(f"before{number}",), id=f"b{number}", state="RUNNING") for number in range(before)]
+        """Jobs of the stage before that have executed their runs, and that the queue shows for as long as it likes."""
 
     def views(self) -> list[TrialView]:
         return [self._view(number, self.runs[run], run) for number, run in enumerate(self.trials)]
@@ -97,7 +99,9 @@ class SimulatedCluster:
     def tick(self) -> list[Action]:
         """Look, plan, check the plan, and carry it out."""
         views, shown = self.views(), self.shown()
-        actions = plan(views, to_propose=self.to_propose, jobs=shown, limits=self.limits)
+        over = {run for job in self.before for run in job.runs}
+        jobs = [*self.before, *shown]
+        actions = plan(views, to_propose=self.to_propose, jobs=jobs, limits=self.limits, elsewhere=over)
         self._check(actions, views, shown)
         self.halted = next((action.reason for action in actions if action.kind == "halt"), "")
         for action in actions:
@@ -142,7 +146,8 @@ class SimulatedCluster:
     ) -> None:
         """A run that a job lists is submitted again only where the jobs there are too few to begin all that waits."""
         lanes = self.limits.lanes
-        begins = sum(max(0, lanes - len(busy & set(job.runs))) for job in holders)
+        begins = sum(max(0, lanes - len(busy & set(job.runs))) for job in holders if waiting & set(job.runs))
+        begins = min(begins, len(waiting & {run for job in holders for run in job.runs}))
         covered = -(-max(0, len(waiting) - begins) // lanes)
         assert len(submitted) <= covered, "no job that would find nothing to begin"
         listed = {run for job in holders for run in job.runs}

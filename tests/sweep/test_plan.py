@@ -116,33 +116,6 @@ def test_a_sampler_is_asked_only_for_slots_that_nothing_waits_for() -> None:
     assert brief(ended) == [("propose", -1)]
 
 
-def test_a_job_goes_on_with_the_runs_that_wait() -> None:
-    waiting = [trial(number, "new") for number in range(4)]
-    first, second = planned(*waiting, limits=Limits(parallel=2, runs_per_job=None))
-    assert (first.signature, *first.more) == ("run0", "run1", "run2", "run3")
-    assert (second.signature, *second.more) == ("run1", "run2", "run3", "run0")
-    first, second = planned(*waiting, limits=Limits(parallel=2, runs_per_job=2))
-    assert (first.more, second.more) == (("run1",), ("run2",))
-
-
-def test_a_job_holds_one_slot_however_many_runs_it_lists() -> None:
-    states = [trial(0, "running"), trial(1, "new"), trial(2, "new"), trial(3, "new")]
-    # run3 came later than the job: the free slot is for it first
-    assert brief(planned(*states, jobs=[Job(runs=("run0", "run1", "run2"))])) == [("submit", 3)]
-
-
-def test_a_free_slot_helps_with_what_a_job_lists_and_has_not_begun() -> None:
-    states = [trial(0, "running"), trial(1, "new"), trial(2, "new")]
-    assert brief(planned(*states, jobs=[Job(runs=("run0", "run1", "run2"))])) == [("submit", 1)]
-    # two jobs that have not begun anything are enough for two runs
-    assert planned(*states[1:], jobs=[Job(runs=("run1", "run2")), Job(runs=("run2", "run1"))]) == []
-
-
-def test_a_job_whose_runs_are_done_holds_no_slot_although_squeue_still_shows_it() -> None:
-    states = [trial(0, "done", told=True), trial(1, "running"), trial(2, "new")]
-    assert brief(planned(*states, jobs=["run0", "run1"])) == [("submit", 2)]
-
-
 def test_a_held_job_holds_no_slot_and_its_run_is_not_submitted_again() -> None:
     held = Job(runs=("run0",), state="PENDING", reason="JobHeldUser")
     assert brief(planned(trial(0, "new"), trial(1, "new"), trial(2, "new"), jobs=[held])) == [

@@ -25,9 +25,10 @@ class Histories(RuleBasedStateMachine):
         parallel=st.integers(1, 4),
         runs_per_job=st.sampled_from([1, 1, 2, None]),
         lanes=st.sampled_from([1, 1, 2]),
+        before=st.integers(0, 3),
     )
-    def study(self, runs: list[str], to_propose: int, **limits: Any) -> None:
-        self.cluster = SimulatedCluster(runs, to_propose, Limits(budgets={**BUDGETS}, **limits))
+    def study(self, runs: list[str], to_propose: int, before: int, **limits: Any) -> None:
+        self.cluster = SimulatedCluster(runs, to_propose, Limits(budgets={**BUDGETS}, **limits), before=before)
 
     def job(self, which: int) -> int | None:
         live = self.cluster.live()

@@ -10,6 +10,7 @@ import pytest
 from difair_hpc.config import build_run
 from difair_hpc.errors import Failure
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.spec import Axis, StudySpec
 from tests.sweep.made import die, fail, finish, results
@@ -58,6 +59,20 @@ def test_the_study_is_described_as_data(tmp_path: Path) -> None:
         "parameters": {"method.alpha": 6},
     }
     assert late["stages"][1]["reasons"][-1] == "Chosen: method.alpha=6, method.radius_coefficient=0.4."
+
+
+def test_a_stage_begins_while_the_jobs_of_the_one_before_are_still_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that has executed its runs stays in the queue until its last step is done, and that step is the tick."""
+    bench = Bench(tmp_path)
+    monkeypatch.setattr(bench.cluster, "jobs", lambda: [Job(runs=runs, state="RUNNING") for runs in submitted])
+    submitted = bench.cluster.submitted
+    for _ in range(8):
+        seen = bench.reconciler().tick()
+        bench.cluster.work()
+    assert seen[-1].stage.name == "final"
+    assert seen[-1].complete
 
 
 @pytest.mark.parametrize("study", [STUDY, StudySpec(name="tpe", stages=(SEARCH,))], ids=lambda study: study.name)
