@@ -1,4 +1,4 @@
-"""Which jobs begin what waits: a job begins what it lists and nothing else, and holds a slot while it has something to do."""
+"""Which jobs begin what waits: a job begins what it lists, and holds a slot while it has something to do."""
 
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.plan import Limits, plan

@@ -66,8 +66,8 @@ def test_a_stage_begins_while_the_jobs_of_the_one_before_are_still_listed(
 ) -> None:
     """A job that has executed its runs stays in the queue until its last step is done, and that step is the tick."""
     bench = Bench(tmp_path)
-    monkeypatch.setattr(bench.cluster, "jobs", lambda: [Job(runs=runs, state="RUNNING") for runs in submitted])
     submitted = bench.cluster.submitted
+    monkeypatch.setattr(bench.cluster, "jobs", lambda: [Job(runs=runs, state="RUNNING") for runs in submitted])
     for _ in range(8):
         seen = bench.reconciler().tick()
         bench.cluster.work()
