@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.errors import UserError
 from difair_hpc.files import read_json, write_atomically
-from difair_hpc.runs.spec import ExecutionSpec, build
+from difair_hpc.runs.spec import build
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.nodes import NodeRule
@@ -66,8 +66,8 @@ def connect(
     from difair_hpc.sweep.cluster import LocalCluster
 
     gpus = _gpus(profile.device)
-    threads = profile.threads or max(1, len(os.sched_getaffinity(0)) // limits_of(profile).parallel)
-    return LocalCluster(where.root, _execution(profile, where, threads), gpus=gpus)
+    threads = max(1, len(os.sched_getaffinity(0)) // limits_of(profile).parallel)
+    return LocalCluster(where.root, profile.execution(where.data_root, threads=threads), gpus=gpus)
 
 
 def slurm_cluster(
@@ -92,7 +92,7 @@ def slurm_cluster(
         where.root,
         study,
         profile,
-        _execution(profile, where, profile.threads or THREADS),
+        profile.execution(where.data_root, threads=THREADS),
         queue=Queue(run_command, max_age=profile.poll_seconds, cache=shared_cache()),
         limits=lambda: submit_limits(run_command, account=profile.account, qos=profile.qos),
         again=again,
@@ -122,17 +122,6 @@ def limits_of(profile: Profile) -> Limits:
 def node_rule(profile: Profile) -> NodeRule:
     """Return when the profile leaves a node out."""
     return NodeRule(after=profile.exclude_after, minutes=profile.exclude_minutes)
-
-
-def _execution(profile: Profile, where: config.Settings, threads: int) -> ExecutionSpec:
-    return ExecutionSpec(
-        data_root=str(where.data_root),
-        device=profile.device,
-        precision=profile.precision,
-        threads=threads,
-        checkpoint_epochs=profile.checkpoint_epochs,
-        checkpoint_seconds=profile.checkpoint_seconds,
-    )
 
 
 def _gpus(device: str) -> int:

@@ -100,18 +100,11 @@ def planned(words: Sequence[str], *, count: int, seed: int, kinds: Sequence[str]
     weights = {name: kind.weight for name, kind in wanted.items() if name not in left_out}
     if not weights:
         raise InvalidValue("--kinds", ",".join(kinds), "a kind that is possible here", advice=str(left_out))
-    execution = ExecutionSpec(
-        data_root=str(where.data_root),
-        device=profile.device,
-        precision=profile.precision,
-        threads=profile.threads,
-        checkpoint_epochs=profile.checkpoint_epochs,
-    )
     return Drill(
         base=where.root / f"drill-{seed}",
         profile=profile,
         words=(*own, *given),
-        execution=execution,
+        execution=profile.execution(where.data_root),
         faults=drawn(weights, count, seed),
         left_out=left_out,
     )

@@ -3,9 +3,12 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from difair_hpc.files import usable_folder, write_atomically
@@ -15,7 +18,13 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#0
 DASHES = ("solid", "dashed", "dashdot", "dotted")
 MARKERS = ("o", "^", "s", "v", "D", "P", "X", "<", "p", ">")
 
-_FORMATS: dict[str, dict[str, str | None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+_DOTS_PER_INCH = 150
+_FORMATS: dict[str, tuple[Any, str, dict[str, str | None]]] = {
+    ".png": (FigureCanvasAgg, "print_png", {}),
+    ".svg": (FigureCanvasSVG, "print_svg", {"Date": None}),
+    ".pdf": (FigureCanvasPdf, "print_pdf", {"CreationDate": None}),
+}
+"""Suffix -> canvas, its method and metadata. `Figure.savefig` writes the same bytes, and draws all once more before."""
 
 
 def new_figure(width_inch: float, height_inch: float) -> Figure:
@@ -55,11 +64,13 @@ def save(figure: Figure, path: Path, suffixes: Sequence[str] = tuple(_FORMATS)) 
     name = path.stem if path.suffix in _FORMATS else path.name
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # a second layout pass would move everything by a hair, in each file differently
+    figure.dpi = _DOTS_PER_INCH
     usable_folder(path.parent, key="figure folder")
     written = []
     for suffix in suffixes:
         stream = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": "difair"}):
-            figure.savefig(stream, format=suffix[1:], dpi=150, metadata=_FORMATS[suffix])
+            canvas, method, metadata = _FORMATS[suffix]
+            getattr(canvas(figure), method)(stream, metadata=metadata)
         written.append(write_atomically(path.with_name(name + suffix), stream.getvalue()))
     return tuple(written)

@@ -82,7 +82,8 @@ class Session:
         self.record(self.state.history)
 
     def should_stop(self) -> bool:
-        """Pass on what the process around the run, its mark or its time limit asks for."""
+        """Pass on, after the pause, what the process around the run, its mark or its time limit asks for."""
+        self.watch.pause(self.execution.pause_seconds)
         return bool(self.watch.asked())
 
     def progress(self, state: TrainState) -> None:

@@ -55,6 +55,8 @@ class ExecutionSpec:
     """Save at least every so many epochs."""
     checkpoint_seconds: float = 300.0
     """Save at least every so many seconds (at the end of an epoch)."""
+    pause_seconds: float = 0.0
+    """Wait so long before every step: a training that lasts without computing, for rehearsals and tests of faults."""
 
     def __post_init__(self) -> None:
         """Refuse values outside of their range."""
@@ -62,6 +64,8 @@ class ExecutionSpec:
             raise InvalidValue("execution.threads", self.threads, "null or a whole number of at least 1")
         if self.checkpoint_epochs < 1:
             raise InvalidValue("execution.checkpoint_epochs", self.checkpoint_epochs, "a whole number of at least 1")
+        if self.pause_seconds < 0:
+            raise InvalidValue("execution.pause_seconds", self.pause_seconds, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

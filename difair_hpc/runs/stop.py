@@ -36,6 +36,7 @@ TIME = "time"
 """Reason of a run that left by itself, because its job had no time for another epoch and its save."""
 _LOOK_SECONDS = 5.0
 _MARGIN_SECONDS = 5.0
+_PAUSE_LOOK_SECONDS = 0.1
 
 
 class StopWatch:
@@ -56,6 +57,12 @@ class StopWatch:
             asked = self._asked()
             self.reason = str(asked) if asked else self._held
         return self.reason
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the run is to leave."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self.asked():
+            time.sleep(min(left, _PAUSE_LOOK_SECONDS))
 
     def look(self) -> None:
         """Read the mark, every few seconds; called by a thread that may wait for a slow file system."""

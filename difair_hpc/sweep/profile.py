@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from difair_hpc.errors import InvalidValue, UnknownKey
+from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.ends import BUDGETS, EndKind
 
 BREAKING = {
@@ -49,6 +51,8 @@ class Profile:
     checkpoint_epochs: int = 10
     checkpoint_seconds: float = 300.0
     """A run saves at least this often."""
+    pause_seconds: float = 0.0
+    """A run waits so long before every step: for rehearsals and tests of faults."""
     runs_per_job: int | None = None
     """Runs that one process executes one after another; None: locally all that wait (it saves starts), 1 on SLURM."""
     partition: str | None = None
@@ -112,6 +116,18 @@ class Profile:
     def budgets(self) -> dict[EndKind, int | None]:
         """How often a run is started again, by the type of its end, for every type."""
         return {kind: self.retries.get(kind, limit) for kind, limit in BUDGETS.items()}
+
+    def execution(self, data_root: Path, *, threads: int | None = None) -> ExecutionSpec:
+        """Return how each run is executed; `threads`: what stands for null."""
+        return ExecutionSpec(
+            data_root=str(data_root),
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads or threads,
+            checkpoint_epochs=self.checkpoint_epochs,
+            checkpoint_seconds=self.checkpoint_seconds,
+            pause_seconds=self.pause_seconds,
+        )
 
     @property
     def has_gpus(self) -> bool:
