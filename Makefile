@@ -3,11 +3,12 @@
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install sweep test testbed testbed-down check bench lock wheel FORCE
+.PHONY: help install sweep test test-heavy testbed testbed-down check bench lock wheel FORCE
 
 PYTHON ?=
 INSTALLER ?= uv
 ARGS ?=
+PART ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -28,8 +29,11 @@ install: $(STAMP) ## Make .venv with everything in requirements.lock and this pa
 sweep: install ## Search, train and report on the handwritten digits (ARGS: overrides such as key=value)
 	@$(BIN)/difair sweep digits $(ARGS)
 
-test: install ## Run every test, the slow ones too (ARGS: options of pytest, such as -k NAME or -m "not slow")
+test: install ## Run the tests, each behaviour and each kind of fault once (ARGS: options of pytest, such as -k NAME or -m "not slow")
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+test-heavy: install ## Repeat them in number (PART: one of those that it lists without one)
+	@$(BIN)/python -m tests.heavy $(PART) $(ARGS)
 
 testbed: ## Start a real SLURM of 4 nodes and 8 make-believe GPUs on this machine (Debian 12, root)
 	@slurm/testbed/up

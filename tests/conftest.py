@@ -1,13 +1,16 @@
 """What every test may rely on: one thread, no settings of the user's shell, no message to anybody outside."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import forked
 from tests.browser import Browser, missing, opened
+from tests.costs import Costs
 from tests.postgres import Server, binaries, running_server
 
 if TYPE_CHECKING:
@@ -25,13 +28,41 @@ FOREIGN_PREFIXES = ("DIFAIR_", "MLFLOW_", "SLURM_", "SBATCH_", "SUBMITIT_", "HYD
 NEEDS = {"realdata": "DIFAIR_DATA", "slurm": "DIFAIR_TEST_SLURM"}
 """Marker -> environment variable without which its tests are skipped; real jobs are only submitted when asked for."""
 
-LONGEST = "tests/drill/test_drill.py::test_a_study_under_thirty_faults"
+# A command in the background is born with Ctrl-C ignored, and so would be all that its tests start.
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+LONGEST = ("tests/drill/test_drill.py", "tests/cli/test_pruned.py", "tests/services")
+"""Begun first, so that all others run beside them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--heavy", default="", metavar="PART", help="run the tests marked heavy(PART), and no others")
+    parser.addoption("--costs", default="", metavar="FILE", help="append what each test costs: see tests/costs.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if path := config.getoption("--costs"):
+        config.pluginmanager.register(Costs(Path(path)))
+
+
+def pytest_sessionfinish() -> None:
+    forked.close()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest, beside which all others may run, and skip what needs something that is not here."""
-    items.sort(key=lambda item: LONGEST not in item.nodeid)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose the set, begin with the longest, and skip what needs something that is not here."""
+    chosen: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        mark = item.get_closest_marker("heavy")
+        part = mark.args[0] if mark else ""
+        (chosen if part == config.getoption("--heavy") else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted(chosen, key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
         if item.get_closest_marker("slurm"):  # they share one cluster: one after another, on one worker
             item.add_marker(pytest.mark.xdist_group("testbed"))

@@ -92,6 +92,7 @@ def test_training_is_shown_as_medians_over_turns_and_a_side_that_had_none_as_a_d
 
 
 @pytest.mark.slow
+@pytest.mark.heavy("bench")
 @pytest.mark.timeout(1800)  # many processes that import much: a busy machine needs minutes
 def test_a_column_of_the_training_table_is_measured(tmp_path: Path) -> None:
     """A real run of 16 images, so little that the figures mean nothing."""

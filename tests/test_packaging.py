@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import difair_hpc
+from tests import short
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,6 +72,26 @@ def test_installed_wheel_imports_from_another_folder(installed: Path, tmp_path: 
 def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:
     code = "import sys; from difair_hpc.cli import main; sys.exit(main())"
     assert "sweep" in run("-c", code, "--help", cwd=tmp_path, path=installed)
+
+
+@pytest.mark.heavy("packaging")
+@pytest.mark.parametrize("target", ["wheel", "sdist"])
+def test_what_is_built_works_in_a_new_environment(target: str, tmp_path: Path) -> None:
+    """With the packages of the lock, outside of the checkout: a shipped study is trained to its report."""
+    run("-m", "hatchling", "build", "--target", target, "--directory", str(tmp_path), cwd=ROOT)
+    (built,) = tmp_path.glob("*.whl" if target == "wheel" else "*.tar.gz")
+    run("-m", "venv", "--without-pip", str(tmp_path / "venv"), cwd=tmp_path)
+    python = str(tmp_path / "venv/bin/python")
+    for words in (["--require-hashes", "-r", str(ROOT / "requirements.lock")], ["--no-deps", str(built)]):
+        run("-m", "uv", "pip", "install", "-q", "--python", python, *words, cwd=tmp_path)
+    keys = short.words({**short.SHORT, "protocol.epochs": 1, "protocol.cycles": 1})
+    own = [key for key in keys if not key.startswith(("benchmark=", "protocol="))]
+    words = ["sweep", "digits", "-y", "cluster.threads=1", "tracking_uri=none", "stages.final.methods=[difair]", *own]
+    done = subprocess.run(
+        [str(tmp_path / "venv/bin/difair"), *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "outputs/studies/digits/report/report.html").is_file()
 
 
 def test_what_is_installed_is_compiled() -> None:

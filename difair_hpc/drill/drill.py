@@ -158,8 +158,9 @@ def executed(drill: Drill, tell: Tell) -> Outcome:
     with _scene(drill) as scene:
         quiet = drill.base / "quiet"
         tell(f"undisturbed study in {quiet}")
-        rare = "cluster.checkpoint_epochs=50"  # it needs none, and how often a run saves must not matter
-        scene.said("sweep", STUDY, "-y", f"root={quiet}", "tracking_uri=none", 'storage=""', *drill.words, rare)
+        # It needs no checkpoint and has nothing to wait for; how often a run saves or pauses must not matter.
+        at_ease = ["cluster.checkpoint_epochs=50", "cluster.pause_seconds=0"]
+        scene.said("sweep", STUDY, "-y", f"root={quiet}", "tracking_uri=none", 'storage=""', *drill.words, *at_ease)
         uri = f"sqlite:///{quiet / 'mlflow.db'}"
         scene.said("sync", f"root={quiet}", f"tracking_uri={uri}", 'storage=""')
         expected = {**folder_facts(quiet, STUDY), **trial_facts(quiet, STUDY, ""), **point_facts(uri, STUDY)}

@@ -12,10 +12,10 @@ from typing import Any
 
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import RunFolder, run_folder
+from tests import forked, short
 
-TINY = {"benchmark": "digits", "protocol": "short", "protocol.epochs": 2}
-TINY_WORDS = [f"{key}={value}" for key, value in TINY.items()]
-DIFAIR = [sys.executable, "-c", "import sys; from difair_hpc.cli import main; sys.exit(main())"]
+TINY = short.short(2)
+TINY_WORDS = short.words(TINY)
 
 
 def created(root: Path, **keys: object) -> RunFolder:
@@ -31,9 +31,15 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
-def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def command(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run `difair` to its end in a process of its own."""
-    return subprocess.run([*DIFAIR, *words], cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
+    return forked.completed(words, cwd=cwd, environment=environment())
+
+
+def typed(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `difair` to its end from its start, as a shell would: where command lines or starts are the point."""
+    start = [sys.executable, "-m", "difair_hpc", *words]
+    return subprocess.run(start, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
 
 
 class Running:
@@ -41,15 +47,8 @@ class Running:
 
     def __init__(self, *words: str, cwd: Path) -> None:
         self.out = cwd / f"out-{time.time_ns()}.txt"
-        with self.out.open("w") as file:
-            self.process = subprocess.Popen(
-                [*DIFAIR, *words],
-                cwd=cwd,
-                env=environment(),
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        with self.out.open("wb") as file:
+            self.process = forked.started(words, cwd=cwd, out=file, environment=environment())
         self.pid = self.process.pid
 
     def __enter__(self) -> "Running":

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.made import command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy("claims")]
 
 
 def test_thirty_epochs_of_digits_recognise_them_and_the_largest_output_tells_unknown_ones_best(tmp_path: Path) -> None:

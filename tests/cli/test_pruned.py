@@ -14,12 +14,13 @@ from tests.cli.made import command
 
 BASE = {
     "benchmark": "digits",
+    "benchmark.train_per_class": 24,
     "method": "difair",
     "method.allow_overlap": True,
     "protocol": "short",
     "protocol.epochs": 18,
     "protocol.evaluate_every": 3,
-    "protocol.batch_size": 32,
+    "protocol.batch_size": 36,
 }
 SWEEP = f"""
 study: halved
@@ -31,7 +32,14 @@ stages:
     space: {{method.radius_coefficient: [0.4, 1.5]}}
     choose: {{tolerance: 0.05}}
 """
-WORDS = ["root=o", "cluster.parallel=1", "cluster.threads=1", "cluster.checkpoint_epochs=1"]
+# Four steps and nearly a second per epoch: time enough to leave between the sixth, which is judged, and the last.
+WORDS = [
+    "root=o",
+    "cluster.parallel=1",
+    "cluster.threads=1",
+    "cluster.checkpoint_epochs=1",
+    "cluster.pause_seconds=0.2",
+]
 
 
 def run(root: Path, coefficient: float) -> RunFolder:

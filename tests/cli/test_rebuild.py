@@ -13,6 +13,7 @@ from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import set_kind
 from difair_hpc.runs.shown import VIEW
 from difair_hpc.runs.spec import SCHEMA
+from tests import short
 from tests.cli.made import command, created
 from tests.runs.made import put_attempt
 from tests.stores import Store
@@ -25,21 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-MINI = """
-stages:
-  coarse:
-    search: grid
-    base: {benchmark: digits, method: difair, protocol: short, protocol.epochs: 2}
-    space: {method.alpha: [6, 10]}
-    choose: {tolerance: 1.0, prefer: [largest method.alpha], of: method.alpha}
-  final:
-    search: final
-    chosen_in: coarse
-    base: {protocol: short, protocol.epochs: 2}
-    benchmarks: [digits]
-    methods: [difair]
-    splits: [0]
-"""
+MINI = short.study(2, methods="[difair]")
 PARENT = "mlflow.parentRunId"
 
 

@@ -7,33 +7,37 @@ from pathlib import Path
 import pytest
 
 from difair_hpc.cli import main
+from tests import short
 from tests.cli.made import Running, command, members, until
 from tests.sweep.made import results
 
 pytestmark = pytest.mark.slow
 
 MINI = """
+study: mini
 stages:
   coarse:
     search: grid
-    base: {benchmark: digits, method: difair, protocol: short, protocol.epochs: 2}
+    base: BASE
     space: {method.alpha: [6, 10]}
     choose: {tolerance: 1.0, prefer: [largest method.alpha], of: method.alpha}
   fine:
     search: grid
-    base: {benchmark: digits, method: difair, protocol: short, protocol.epochs: 2}
+    base: BASE
     space: {method.alpha: {chosen_in: coarse}, method.radius_coefficient: [0.4]}
   final:
     search: final
     chosen_in: fine
-    base: {protocol: short, protocol.epochs: 2}
+    base: BASE
     benchmarks: [digits]
     methods: [cross_entropy, difair]
     splits: [0]
-"""
+""".replace("BASE", short.base(2))
 RUNS = 3
 """Two of the coarse stage, of which the others take one again, and cross entropy."""
 WORDS = ("sweep", "mini", "root=o", "cluster.parallel=2", "cluster.threads=1")
+LASTING = "cluster.pause_seconds=0.5"
+"""Makes a run of eight steps last for four seconds."""
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_a_study_runs_to_its_report_and_repeats_nothing(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = here / "o"
-    with Running(*WORDS, cwd=here) as sweep:
+    with Running(*WORDS, LASTING, cwd=here) as sweep:
         until(lambda: begun(root), running=sweep)
         second = command(*WORDS, "tracking_uri=none", cwd=here)
         assert second.returncode == 2
@@ -81,7 +85,7 @@ def test_a_study_runs_to_its_report_and_repeats_nothing(
 
 def test_a_study_survives_ctrl_c_and_kill_9(here: Path) -> None:
     root = here / "o"
-    words = (*WORDS, "tracking_uri=none")
+    words = (*WORDS, LASTING, "tracking_uri=none")
     with Running(*words, cwd=here) as first:
         until(lambda: begun(root), running=first)
         os.killpg(first.pid, signal.SIGINT)  # what a terminal does on Ctrl-C

@@ -14,27 +14,14 @@ from typing import Any
 
 import pytest
 
+from tests import short
 from tests.browser import Browser
 from tests.cli.made import Running, until
 from tests.conftest import FOREIGN_PREFIXES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
-STUDY = """
-stages:
-  coarse:
-    search: grid
-    base: {benchmark: digits, method: difair, protocol: short, protocol.epochs: 1}
-    space: {method.alpha: [6, 10]}
-    choose: {tolerance: 1.0, prefer: [largest method.alpha], of: method.alpha}
-  final:
-    search: final
-    chosen_in: coarse
-    base: {protocol: short, protocol.epochs: 1}
-    benchmarks: [digits]
-    methods: [cross_entropy, difair]
-    splits: [0]
-"""
+STUDY = short.study(1)
 NAMES = {"alpha=6", "alpha=10", "digits cross_entropy split=0 seed=0", "digits difair split=0 seed=0 alpha=10"}
 WINDOW = (1700, 1100)
 

@@ -15,10 +15,12 @@ from difair_hpc.drill.drill import Outcome, patience, planned
 from difair_hpc.drill.kinds import KINDS, NEEDS
 from difair_hpc.drill.outcome import Record
 from difair_hpc.drill.scene import PATIENCE_SECONDS
+from tests import short
 from tests.drill.made import drilled
-from tests.pace import epochs_lasting
 from tests.runs.made import eventually
 
+LOCAL = sum(not {"slurm", "testbed"} & set(kind.needs) for kind in KINDS.values())
+"""Kinds of faults that are possible without SLURM."""
 RECORD = Record(number=1, kind="kill", run="ab", what="", time=0.0, held=0.0, seconds=4.0, lost=1)
 
 
@@ -110,14 +112,18 @@ def works_for(pid: int, root: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_study_under_thirty_faults_ends_like_one_that_nothing_happened_to(tmp_path: Path) -> None:
-    # Until the last fault the study's six runs train for 110 to 130 seconds in all: 38 each leave some to spare.
-    words = [f"root={tmp_path}", f"protocol.epochs={epochs_lasting(38)}", "cluster.precision=float32"]
-    outcome = drilled("--faults", "30", *words, cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("faults", "epochs"), [(LOCAL, 32), pytest.param(30, 60, marks=pytest.mark.heavy("drill"))], ids=["each kind", "30"]
+)
+def test_a_study_under_faults_ends_like_one_that_nothing_happened_to(tmp_path: Path, faults: int, epochs: int) -> None:
+    """Its runs pause for a second of each epoch: until the last fault they train, in all, for 60 epochs or 120."""
+    lasting = [*short.words(short.short(epochs, protocol__evaluate_every=epochs)), "cluster.pause_seconds=0.25"]
+    words = [word for word in lasting if not word.startswith(("benchmark=", "protocol="))]
+    outcome = drilled("--faults", str(faults), f"root={tmp_path}", *words, "cluster.precision=float32", cwd=tmp_path)
     assert outcome["differences"] == []
     assert outcome["code"] == 0, [record for record in outcome["records"] if record["problem"]]
-    assert len(outcome["records"]) == 30
+    assert len(outcome["records"]) == faults
     kinds = Counter(record["kind"] for record in outcome["records"])
     assert set(kinds) | set(outcome["left_out"]) == set(KINDS)
     assert max(record["lost"] for record in outcome["records"] if record["kind"] in ("kill", "term")) <= 1
-    assert len((tmp_path / "drill-0" / "faults.jsonl").read_text().splitlines()) == 30
+    assert len((tmp_path / "drill-0" / "faults.jsonl").read_text().splitlines()) == faults

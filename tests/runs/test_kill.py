@@ -1,4 +1,7 @@
-"""`difair train` as a real process: killed at random moments or asked to stop, it ends as if nothing had happened."""
+"""`difair train` as a real process: asked to stop or killed at random moments, it ends as if nothing had happened.
+
+Kills aimed at each place that a process can die in: test_kill_points.py.
+"""
 
 import json
 import os
@@ -15,15 +18,14 @@ import pytest
 from difair_hpc.cli import main
 from difair_hpc.runs.attempts import views
 from difair_hpc.runs.folder import RunFolder, run_folder
+from tests import short
 from tests.runs.made import eventually, outcome, spooled_epochs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EPOCHS = 8
 WORDS = (
-    "benchmark=digits",
-    "protocol=short",
-    f"protocol.epochs={EPOCHS}",
+    *short.words(short.short(EPOCHS)),
     "execution.device=cpu",
     "execution.threads=1",
     "execution.checkpoint_epochs=1",
@@ -34,7 +36,7 @@ SEED = int(os.environ.get("DIFAIR_KILL_SEED", "20241"))
 
 def started(root: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "difair_hpc", "train", f"root={root}", *WORDS, *words],
+        [sys.executable, "-m", "difair_hpc", "train", f"root={root}", *WORDS, "execution.pause_seconds=0.2", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -94,6 +96,7 @@ def kill(root: Path, moment: str, chance: random.Random) -> str:
     return f"{moment}: exit {code}, newest checkpoint epoch {epoch}{', half a checkpoint left' if torn else ''}"
 
 
+@pytest.mark.heavy("kills")
 def test_a_run_that_is_killed_again_and_again_ends_to_the_same_bit(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     moments = ["start-up", "training", "saving", "start-up", "training", "saving"]
@@ -123,7 +126,6 @@ def stopped(root: Path, number: signal.Signals, *words: str) -> tuple[int, int]:
     process = started(root, *words)
     before = epoch_and_step(root)[0]
     eventually(lambda: epoch_and_step(root)[0] > before or process.poll() is not None)
-    time.sleep(0.3)
     seen = epoch_and_step(root)[0]
     process.send_signal(number)
     assert finished(process) == 130

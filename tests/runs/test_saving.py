@@ -2,9 +2,6 @@
 
 import errno
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +17,7 @@ from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.stop import StopWatch
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
+from tests import forked
 from tests.runs.made import (
     STEPS,
     created,
@@ -278,11 +276,13 @@ def test_a_run_killed_in_the_middle_of_a_save_goes_on_from_the_one_before(
     tmp_path: Path, word: str, left: int, durable: list[str], told: list[int]
 ) -> None:
     place = created(tmp_path / "killed")
-    words = [sys.executable, "-c", CHILD, str(tmp_path / "killed"), place.signature, word]
-    with subprocess.Popen(words, cwd=Path(__file__).parents[2]) as child:
-        trained_on = eventually(lambda: place.state().epoch > len(told) and saves(place) == durable)
-        halves = eventually(lambda: len(list(place.path.glob(".checkpoint-*.tmp"))) == left)
-        child.send_signal(signal.SIGKILL)
+    words = [str(tmp_path / "killed"), place.signature, word]
+    with (tmp_path / "said.txt").open("wb") as said:
+        child = forked.started(words, cwd=tmp_path, out=said, code=CHILD)
+    trained_on = eventually(lambda: place.state().epoch > len(told) and saves(place) == durable)
+    halves = eventually(lambda: len(list(place.path.glob(".checkpoint-*.tmp"))) == left)
+    child.kill()
+    assert child.wait() == -9, (tmp_path / "said.txt").read_text()
     assert trained_on, "the thread that saves hangs, and training does not"
     assert halves
     assert (saves(place), list(place.points())) == (durable, told)

@@ -16,7 +16,8 @@ from difair_hpc.cli import main
 from difair_hpc.errors import Failure
 from difair_hpc.runs.shown import final_metrics
 from difair_hpc.runs.tracking import Tracker
-from tests.cli.made import TINY_WORDS, command, members, until
+from tests import short
+from tests.cli.made import TINY_WORDS, command, members, typed, until
 from tests.conftest import FOREIGN_PREFIXES
 from tests.services.made import SECRET_FILES, Services, a_place, command_lines
 from tests.stores import Opened
@@ -31,14 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-STUDY = """
-stages:
-  coarse:
-    search: grid
-    base: {benchmark: digits, method: difair, protocol: short, protocol.epochs: 1}
-    space: {method.alpha: [6, 10]}
-    choose: {tolerance: 1.0, prefer: [largest method.alpha], of: method.alpha}
-"""
+STUDY = short.search(1, choose="{tolerance: 1.0, prefer: [largest method.alpha], of: method.alpha}")
 RUNS = "/api/2.0/mlflow/experiments/search?max_results=10"
 
 
@@ -85,7 +79,7 @@ def swept(services: Services) -> str:
     (services.base / "sweeps").mkdir(exist_ok=True)
     (services.base / "sweeps/mini.yaml").write_text(STUDY)
     words = ["root=o", f"storage={services.address['storage']}", "cluster.parallel=1", "cluster.threads=1"]
-    sweep = command("sweep", "mini", *words, cwd=services.base)
+    sweep = typed("sweep", "mini", *words, cwd=services.base)
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     return sweep.stdout
 

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,24 +17,13 @@ from optuna import get_all_study_summaries, load_study
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.run import Events, execute
+from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.ledger import ledger
+from tests import short
 from tests.testbed.cluster import CONF, Cluster, wait_for
 
-SWEEP = """
-study: mini
-stages:
-  coarse:
-    search: grid
-    base: {{benchmark: digits, method: difair, protocol: short, protocol.epochs: {epochs}}}
-    space: {{method.alpha: {alphas}}}
-  final:
-    search: final
-    chosen_in: coarse
-    base: {{protocol: short, protocol.epochs: {epochs}}}
-    benchmarks: [digits]
-    methods: [cross_entropy, difair]
-    splits: [0]
-"""
 PROFILE: dict[str, object] = {
     "executor": "slurm",
     "partition": "gpu",
@@ -49,7 +39,37 @@ PROFILE: dict[str, object] = {
     "checkpoint_epochs": 1,
 }
 QUIET = ["tracking_uri=none", "cluster.threads=1", "cluster.precision=float32"]
-"""How the undisturbed study is executed, in local processes, where two executions shall be equal to the bit."""
+"""How an undisturbed study is executed, in local processes, where two executions shall be equal to the bit."""
+LASTING = {"pause_seconds": 0.75}
+"""Of a training that something is to happen to: an epoch takes 3 s, nearly all of them waiting."""
+
+Outcome = tuple[Any, ...]
+_undisturbed: dict[str, Outcome] = {}
+"""Signature -> outcome of the run without any fault: each is executed once for all tests of this process."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """`difair` in a process of its own, and what it has printed."""
+
+    process: "subprocess.Popen[bytes]"
+    out: Path
+
+    def text(self) -> str:
+        return self.out.read_text("utf-8", errors="replace")
+
+    def said(self, code: int = 0) -> str:
+        """Wait for its end and return what it printed."""
+        assert self.process.wait() == code, self.text()
+        return self.text()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def works(self) -> bool:
+        return self.process.poll() is None
 
 
 @dataclass(kw_only=True)
@@ -57,46 +77,41 @@ class Study:
     """The sweep `mini` in the folder of a test."""
 
     bed: Cluster
-    processes: list["subprocess.Popen[str]"] = field(default_factory=list)
+    commands: list["Command"] = field(default_factory=list)
 
-    def write(self, *, epochs: int = 12, alphas: str = "[2, 6]", **profile: object) -> None:
+    def write(self, sweep: str = "", **profile: object) -> None:
         """Write sweep and profile."""
         for name in ("sweeps", "slurm"):
             (self.bed.folder / name).mkdir(exist_ok=True)
-        (self.bed.folder / "sweeps" / "mini.yaml").write_text(SWEEP.format(epochs=epochs, alphas=alphas))
+        (self.bed.folder / "sweeps" / "mini.yaml").write_text(sweep or short.search(6))
         (self.bed.folder / "slurm" / "bed.yaml").write_text(json.dumps(PROFILE | profile))
 
-    def start(self, *words: str, path: str = "") -> "subprocess.Popen[str]":
+    def start(self, *words: str, path: str = "") -> "Command":
         """Start `difair` with the words; `path`: a folder before all others on PATH."""
         environment = {**os.environ, "SLURM_CONF": CONF, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         environment |= {"XDG_CACHE_HOME": str(self.bed.folder / "cache"), "DIFAIR_TESTBED": str(Path(CONF).parents[1])}
         if path:
             environment["PATH"] = f"{path}:{environment['PATH']}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "difair_hpc", *words],
-            cwd=self.bed.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.processes.append(process)
-        return process
+        out = self.bed.folder / f"said-{len(self.commands)}.txt"
+        with out.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "difair_hpc", *words],
+                cwd=self.bed.folder,
+                env=environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        self.commands.append(Command(process=process, out=out))
+        return self.commands[-1]
 
     def said(self, *words: str, code: int = 0) -> str:
         """Run `difair` to its end and return what it printed."""
-        process = self.start(*words)
-        out, _ = process.communicate()
-        assert process.returncode == code, out
-        return out
+        return self.start(*words).said(code)
 
     def close(self) -> None:
         """End what still runs, and let no job be left."""
-        for process in self.processes:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        for command in self.commands:
+            command.kill()
         self.bed.ask("scancel", "--user=root", check=False)
         wait_for("no job left", lambda: not self.bed.ask("squeue", "-h"), seen=self.bed.describe)
         self.bed.restore()
@@ -118,6 +133,11 @@ class Study:
         begun = list((self.bed.folder / root).glob("runs/*/attempts/????.beat.json"))
         return sum(not path.with_name(path.name.replace(".beat.", ".end.")).exists() for path in begun)
 
+    def alive(self, root: str) -> list[Path]:
+        """Return the records of attempts that have begun and not ended, newest run first."""
+        records = sorted((self.bed.folder / root).glob("runs/*/attempts/????.json"), reverse=True)
+        return [path for path in records if not path.with_suffix(".end.json").exists()]
+
     def running(self) -> dict[str, str]:
         """Return the study's running jobs by id, and their nodes."""
         lines = self.bed.ask("squeue", "-h", "-r", "-t", "running", "-o", "%j|%i|%N").splitlines()
@@ -129,15 +149,16 @@ class Study:
         paths = (self.bed.folder / root).glob("runs/*/attempts/*.kind.json")
         return Counter(json.loads(path.read_text())["kind"] for path in paths)
 
-    def results(self, root: str) -> dict[str, tuple[Any, ...]]:
+    def results(self, root: str) -> dict[str, Outcome]:
         """Return what two executions of a run must share to the bit, by signature."""
-        found = {}
-        for path in sorted((self.bed.folder / root).glob("runs/*/result.json")):
-            result = json.loads(path.read_text())
-            lines = [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
-            metrics = {line["epoch"]: json.dumps(line["metrics"]) for line in reversed(lines)}
-            found[result["signature"]] = (result["weights_sha256"], result["evaluation"], metrics)
-        return found
+        paths = sorted((self.bed.folder / root).glob("runs/*/result.json"))
+        return {path.parent.name: outcome(path.parent) for path in paths}
+
+    def check_results(self, root: str, runs: int) -> None:
+        """So many runs are done, each with the bits of one that nothing happened to."""
+        found = self.results(root)
+        assert len(found) == runs
+        assert found == {signature: undisturbed(self.bed.folder / root / "runs" / signature) for signature in found}
 
     def check_projections(self, root: str, epochs: int) -> None:
         """Every trial stands once in Optuna, every epoch of every run once in MLflow."""
@@ -156,6 +177,25 @@ class Study:
             ).fetchall()
         expected = {(signature, epoch): 1 for signature in self.results(root) for epoch in range(1, epochs + 1)}
         assert {(signature, step): count for signature, step, count in rows} == expected
+
+
+def outcome(folder: Path) -> Outcome:
+    """Return weights, evaluation and metrics by epoch of a finished run."""
+    result = json.loads((folder / "result.json").read_text())
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    metrics = {line["epoch"]: json.dumps(line["metrics"]) for line in reversed(lines)}
+    return result["weights_sha256"], result["evaluation"], metrics
+
+
+def undisturbed(folder: Path) -> Outcome:
+    """Return what the run of a folder comes to in this process, where nothing happens to it and nothing pauses."""
+    if folder.name not in _undisturbed:
+        with tempfile.TemporaryDirectory() as root:
+            again = run_folder(Path(root), folder.name)
+            again.create(run_folder(folder.parents[1], folder.name).spec())
+            assert execute(again, ExecutionSpec(device="cpu", threads=1, precision="float32"), Events()) == "completed"
+            _undisturbed[folder.name] = outcome(again.path)
+    return _undisturbed[folder.name]
 
 
 def study_on(folder: Path) -> Iterator[Study]:

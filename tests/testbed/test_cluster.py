@@ -71,6 +71,7 @@ def test_an_array_runs_as_many_tasks_at_once_as_it_allows(cluster: Cluster) -> N
     )
 
 
+@pytest.mark.heavy("testbed")
 def test_an_urgent_job_preempts_one_which_runs_again(cluster: Cluster) -> None:
     low = [cluster.submit_gated("--gres=gpu:1") for _ in range(8)]
     cluster.wait("RUNNING", *low)
@@ -86,6 +87,7 @@ def test_an_urgent_job_preempts_one_which_runs_again(cluster: Cluster) -> None:
     cluster.wait_accounted(victim, ["PREEMPTED", "COMPLETED"])
 
 
+@pytest.mark.heavy("testbed")
 def test_a_requeued_job_runs_again_soon(cluster: Cluster) -> None:
     """SLURM holds it back for 120 seconds, unless its munge is told otherwise, as the testbed's is."""
     job = cluster.submit_gated("--gres=gpu:v100:1")
@@ -98,6 +100,7 @@ def test_a_requeued_job_runs_again_soon(cluster: Cluster) -> None:
     cluster.wait_accounted(job, ["REQUEUED", "COMPLETED"])
 
 
+@pytest.mark.heavy("testbed")
 def test_a_node_set_down_fails_its_job_which_runs_again(cluster: Cluster) -> None:
     job = cluster.submit_gated("--gres=gpu:rtx6000:1")
     cluster.wait("RUNNING", job)
@@ -109,6 +112,7 @@ def test_a_node_set_down_fails_its_job_which_runs_again(cluster: Cluster) -> Non
     cluster.wait_accounted(job, ["NODE_FAIL", "COMPLETED"])
 
 
+@pytest.mark.heavy("testbed")
 def test_a_dead_slurmd_leaves_the_first_attempt_alive_beside_the_second(cluster: Cluster) -> None:
     script = "while :; do echo $SLURMD_NODENAME >>beats; [ ! -e gate ] || exit 0; sleep 0.3; done"
     job = cluster.submit(script, "--gres=gpu:v100:1")
@@ -127,6 +131,7 @@ def test_a_dead_slurmd_leaves_the_first_attempt_alive_beside_the_second(cluster:
     cluster.wait_accounted(job, ["NODE_FAIL", "COMPLETED"])
 
 
+@pytest.mark.heavy("testbed")
 def test_the_time_limit_ends_a_job_after_its_warning(cluster: Cluster) -> None:
     script = "trap 'echo warned' USR2; echo ready; while :; do sleep 0.2; done"
     job = cluster.submit(script, "--time=1", "--signal=B:USR2@45", "--no-requeue")
@@ -148,6 +153,7 @@ def test_a_limit_of_submitted_jobs_can_be_set(cluster: Cluster) -> None:
     cluster.submit_gated()
 
 
+@pytest.mark.heavy("testbed")
 @pytest.mark.parametrize("way", ["stop", "kill"])
 def test_no_job_is_lost_with_the_controller(cluster: Cluster, way: str) -> None:
     running = cluster.submit_gated("--gres=gpu:1")
@@ -167,6 +173,7 @@ def test_no_job_is_lost_with_the_controller(cluster: Cluster, way: str) -> None:
     cluster.wait_accounted(running, ["COMPLETED"])
 
 
+@pytest.mark.heavy("testbed")
 def test_a_controller_that_crashes_is_started_again(cluster: Cluster) -> None:
     """SLURM 22.05 does crash, now and then, when a node is lost and comes back; a site's systemd starts it again."""
 
@@ -185,6 +192,7 @@ def test_a_controller_that_crashes_is_started_again(cluster: Cluster) -> None:
     cluster.wait("COMPLETED", job)
 
 
+@pytest.mark.heavy("testbed")
 def test_accounting_comes_back_with_its_daemon(cluster: Cluster) -> None:
     cluster.control("stop", "slurmdbd")
     assert "onnection refused" in cluster.ask("sacct", check=False)
@@ -194,6 +202,7 @@ def test_accounting_comes_back_with_its_daemon(cluster: Cluster) -> None:
     cluster.wait_accounted(job, ["COMPLETED"])
 
 
+@pytest.mark.heavy("testbed")
 def test_up_again_changes_nothing(cluster: Cluster) -> None:
     before = cluster.control("list")
     assert "already up" in cluster.ask(str(TESTBED / "up"))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import short
 from tests.drill.made import drilled
-from tests.pace import epochs_lasting
 from tests.testbed.study import Study, study_on
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(2700)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.heavy("drill"), pytest.mark.timeout(2700)]
 
 
 @pytest.fixture
@@ -19,7 +19,10 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def test_lost_nodes_and_requeued_jobs_change_no_bit(study: Study) -> None:
-    words = ["cluster=bed", f"root={study.bed.folder / 'out'}", f"protocol.epochs={epochs_lasting(14)}"]
+    epochs = 24  # of a second
+    keys = short.short(epochs, protocol__evaluate_every=epochs)
+    tiny = [word for word in short.words(keys) if not word.startswith(("benchmark=", "protocol="))]
+    words = ["cluster=bed", f"root={study.bed.folder / 'out'}", "cluster.pause_seconds=0.25", *tiny]
     environment = {"XDG_CACHE_HOME": str(study.bed.folder / "cache")}
     outcome = drilled(
         "--faults", "4", "--kinds", "node,requeue,kill,command", *words, cwd=study.bed.folder, environment=environment

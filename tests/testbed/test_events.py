@@ -1,0 +1,141 @@
+"""One event per study: whatever happens to a study of two runs, both end with the bits of runs left in peace.
+
+Each run lasts 15 seconds by pauses, and each test waits for states: its deadline is for what hangs.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import short
+from tests.testbed.study import LASTING, Command, Study, study_on
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+EPOCHS, RUNS = 5, 2
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    yield from study_on(tmp_path)
+
+
+def attended(study: Study, *, path: str = "", **profile: object) -> Command:
+    """Start the study, and return its command once both runs are past an epoch."""
+    study.write(short.search(EPOCHS), **{**LASTING, **profile})
+    command = again(study, path=path)
+    study.wait("two runs past an epoch", lambda: sum(epoch >= 1 for epoch in study.epochs("o").values()) == RUNS)
+    return command
+
+
+def again(study: Study, *, path: str = "") -> Command:
+    return study.start("sweep", "mini", "cluster=bed", "root=o", "tracking_uri=none", path=path)
+
+
+def check_ends_as_undisturbed(study: Study) -> None:
+    study.wait("two results", lambda: len(study.results("o")) == RUNS)
+    study.check_results("o", RUNS)
+
+
+def test_preempted_runs_go_on(study: Study) -> None:
+    attended(study)
+    gate = study.bed.folder / "gate"
+    urgent = "until [ -e gate ]; do sleep 0.2; done"
+    for _ in range(8):  # all GPUs
+        study.bed.submit(urgent, "--gres=gpu:1", "--partition=urgent")
+    study.wait("both were preempted", lambda: study.kinds("o")["preempted"] == RUNS)
+    gate.touch()
+    check_ends_as_undisturbed(study)
+    assert study.kinds("o") == {"preempted": RUNS}
+
+
+def test_a_requeued_run_goes_on(study: Study) -> None:
+    attended(study)
+    study.bed.ask("scontrol", "requeue", next(iter(study.running())))
+    check_ends_as_undisturbed(study)
+    assert study.kinds("o") == {"requeued": 1}
+
+
+def test_a_run_whose_node_is_lost_goes_on(study: Study) -> None:
+    attended(study, runs_per_gpu=1)
+    node = next(iter(study.running().values()))
+    lost = sum(other == node for other in study.running().values())
+    study.bed.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    study.wait("the loss is known", lambda: study.kinds("o")["node_failed"] == lost)
+    study.bed.ask("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # it may be back by itself
+    check_ends_as_undisturbed(study)
+    assert study.kinds("o") == {"node_failed": lost}
+
+
+def test_a_run_whose_process_is_killed_goes_on(study: Study) -> None:
+    attended(study)
+    kill_a_training(study)
+    check_ends_as_undisturbed(study)
+    assert study.kinds("o") == {"died": 1}
+
+
+def kill_a_training(study: Study) -> None:
+    """Kill the process of an attempt; on the testbed all nodes are this machine."""
+    os.kill(json.loads(study.alive("o")[0].read_text())["pid"], signal.SIGKILL)
+
+
+def test_runs_go_on_without_their_command_and_another_takes_over(study: Study) -> None:
+    attended(study).kill()
+    over = again(study)
+    check_ends_as_undisturbed(study)
+    assert "Traceback" not in over.text()
+    assert not study.kinds("o"), "no attempt was interrupted"
+
+
+def test_a_second_command_is_refused_while_the_first_works(study: Study) -> None:
+    first = attended(study)
+    assert "is being worked on by process" in again(study).said(code=2)
+    assert first.works
+
+
+def test_a_controller_that_is_away_is_waited_for(study: Study) -> None:
+    command = attended(study)
+    study.bed.control("stop", "slurmctld")
+    study.wait("the command has noticed", lambda: "nable to contact" in command.text())
+    study.bed.control("start", "slurmctld")
+    check_ends_as_undisturbed(study)
+    assert not study.kinds("o"), "no attempt was interrupted"
+    assert command.works or command.process.returncode == 0
+
+
+SBATCH = """#!/bin/bash
+# Submits, and then says that it failed: once.
+real=$(PATH=${PATH#*:} command -v sbatch)
+$real "$@" >{folder}/answer 2>&1
+[ -e {folder}/lied ] && exec cat {folder}/answer
+touch {folder}/lied
+echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+exit 1
+"""
+
+
+def lying_sbatch(folder: Path) -> str:
+    """Return a folder for PATH whose sbatch submits and denies it, once."""
+    place = folder / "bin"
+    place.mkdir()
+    (place / "sbatch").write_text(SBATCH.replace("{folder}", str(place)))
+    (place / "sbatch").chmod(0o755)
+    return str(place)
+
+
+def test_jobs_that_sbatch_denied_are_adopted(study: Study) -> None:
+    attended(study, path=lying_sbatch(study.bed.folder))
+    waves = list((study.bed.folder / "o/studies/mini/waves").glob("????.json"))
+    assert len(waves) == 1, "nothing was submitted twice"
+    check_ends_as_undisturbed(study)
+    assert not study.kinds("o"), "no attempt was interrupted"
+
+
+def test_a_time_limit_shorter_than_the_run_is_no_obstacle(study: Study) -> None:
+    attended(study, pause_seconds=3.0, minutes=1, notice_seconds=10)  # a minute of training, an epoch is 12 s
+    check_ends_as_undisturbed(study)
+    assert set(study.kinds("o")) == {"timed_out"}
