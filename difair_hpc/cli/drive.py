@@ -82,7 +82,7 @@ class Drive:
 
     def _whole(self, held: Attempt, *, once: bool) -> None:
         from difair_hpc.cli.progress import StudyProgress
-        from difair_hpc.cli.report import publish
+        from difair_hpc.cli.report import publish, show_places
         from difair_hpc.sweep.reconcile import Reconciler
 
         cluster = connect(self.study.name, self.profile, self.where, again=self._again, code=self._code)
@@ -113,8 +113,11 @@ class Drive:
                 finally:
                     self._at_work = cluster.detached and (self.unanswered or self._goes_on())
         ended = complete(self.study, self.seen)
-        if ended:
+        if ended and self.profile.report:
             publish(self.where, self.study.name, screen, tracked=tracker is not None)
+        elif ended:
+            screen.print(f"all stages are complete; difair report {self.study.name} writes the report", markup=False)
+            show_places(self.where, {}, screen, tracked=tracker is not None)
         if tracker is not None and not shipping.out:  # else it was said, and difair sync makes up for it
             shipping.attempt(partial(_last_word, tracker, ended=ended))
 

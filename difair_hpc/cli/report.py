@@ -1,6 +1,7 @@
 """`difair report [STUDY]`: the study's tables on the screen, its report in a folder; reads run folders alone."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,11 +80,12 @@ def publish(
         screen.print(f"  {note}", markup=False)
     for problem in dict.fromkeys([*images.problems, *unread]):
         screen.print(f"  {problem}", markup=False)
-    places: dict[str, Path | str] = {
-        "report": folder / "report.md",
-        "page": folder / "report.html",
-        "runs": where.root / "runs",
-    }
+    show_places(where, {"report": folder / "report.md", "page": folder / "report.html"}, screen, tracked=tracked)
+
+
+def show_places(where: config.Settings, written: Mapping[str, Path], screen: Console, *, tracked: bool) -> None:
+    """Print where everything is; `written`: what belongs to the report."""
+    places: dict[str, Path | str] = {**written, "runs": where.root / "runs"}
     if tracked:
         places["MLflow"] = where.tracking_uri or server_of(where.root) or where.root / "mlflow.db"
     for what, path in places.items():

@@ -8,7 +8,7 @@ from difair_hpc.cli.screen import console
 from difair_hpc.errors import DataDamaged, NewerSchema, RunBusy, UserError
 from difair_hpc.files import keep_private
 from difair_hpc.runs.folder import run_folder
-from difair_hpc.runs.shown import REPORT, placed, run_count
+from difair_hpc.runs.shown import placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.pruning import pruned_runs
 
@@ -67,8 +67,7 @@ def synchronise(where: config.Settings) -> tuple[int, list[str]]:
             known.add(signature)
             for stage, label in places:
                 ship(tracker, signature, stage, label, pruned[stage].get(signature, ""))
-        complete = all(stage["complete"] for stage in described["stages"])
-        if complete and (book.path / REPORT).exists():
+        if described["stages"] and all(stage["complete"] for stage in described["stages"]):
             tracker.finish_study()
     single = [p.parent.name for p in (where.root / "runs").glob("*/spec.json") if p.parent.name not in known]
     if single:

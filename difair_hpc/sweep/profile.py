@@ -53,6 +53,8 @@ class Profile:
     """A run saves at least this often."""
     pause_seconds: float = 0.0
     """A run waits so long before every step: for rehearsals and tests of faults."""
+    report: bool = True
+    """Write the report as the study ends; false leaves that to difair report, which computes for a while."""
     runs_per_job: int | None = None
     """Runs that one process executes one after another; None: locally all that wait (it saves starts), 1 on SLURM."""
     partition: str | None = None

@@ -18,14 +18,13 @@ import pytest
 from difair_hpc.cli import main
 from difair_hpc.runs.attempts import views
 from difair_hpc.runs.folder import RunFolder, run_folder
-from tests import short
+from tests import forked, short
 from tests.runs.made import eventually, outcome, spooled_epochs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EPOCHS = 8
 WORDS = (
-    *short.words(short.short(EPOCHS)),
     "execution.device=cpu",
     "execution.threads=1",
     "execution.checkpoint_epochs=1",
@@ -34,18 +33,23 @@ WORDS = (
 SEED = int(os.environ.get("DIFAIR_KILL_SEED", "20241"))
 
 
-def started(root: Path, *words: str) -> subprocess.Popen[str]:
+WHOLE = ("benchmark=digits", "protocol=short", f"protocol.epochs={EPOCHS}")
+LASTING = (*short.words(short.short(EPOCHS)), "execution.pause_seconds=0.2", "method=cross_entropy")
+
+
+def started(root: Path, *words: str) -> "subprocess.Popen[str]":
+    """Start `difair train` from nothing: a kill may come while it imports what it needs."""
     return subprocess.Popen(
-        [sys.executable, "-m", "difair_hpc", "train", f"root={root}", *WORDS, "execution.pause_seconds=0.2", *words],
+        [sys.executable, "-m", "difair_hpc", "train", f"root={root}", *WORDS, *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def finished(process: subprocess.Popen[str]) -> int:
+def finished(process: "subprocess.Popen[str]") -> int:
     """Wait for a process and return its exit code; what it complained of is shown if the test fails."""
-    _, complaint = process.communicate(timeout=600)
+    _, complaint = process.communicate()
     sys.stderr.write(complaint)
     return process.returncode
 
@@ -78,7 +82,7 @@ def is_saving(root: Path) -> bool:
 
 def kill(root: Path, moment: str, chance: random.Random) -> str:
     """Start the run, kill it at a moment of one kind, and return where that was."""
-    process = started(root)
+    process = started(root, *WHOLE)
     before = epoch_and_step(root)[0]
     if moment == "start-up":
         time.sleep(chance.uniform(0.1, 2.0))
@@ -104,10 +108,10 @@ def test_a_run_that_is_killed_again_and_again_ends_to_the_same_bit(tmp_path: Pat
     log = [kill(tmp_path / "killed", moment, chance) for moment in moments]
     sys.stdout.write(f"DIFAIR_KILL_SEED={SEED}\n" + "\n".join(log) + "\n")  # pytest shows it if the test fails
     assert Counter(line.split(",")[0].split(": ")[1] for line in log) == {"exit -9": 6}
-    assert finished(started(tmp_path / "killed")) == 0
+    assert finished(started(tmp_path / "killed", *WHOLE)) == 0
     place = only_run(tmp_path / "killed")
     assert place is not None
-    whole = uninterrupted(tmp_path / "whole")
+    whole = uninterrupted(tmp_path / "whole", *WHOLE)
     assert place.signature == whole.signature
     assert outcome(place) == outcome(whole)
     assert spooled_epochs(place) == list(place.points()) == list(range(1, EPOCHS + 1))
@@ -121,22 +125,23 @@ def test_a_run_that_is_killed_again_and_again_ends_to_the_same_bit(tmp_path: Pat
     assert len(list(place.path.glob("checkpoint-*.pt"))) == 1
 
 
-def stopped(root: Path, number: signal.Signals, *words: str) -> tuple[int, int]:
+def stopped(root: Path, number: signal.Signals) -> tuple[int, int]:
     """Start the run, send a signal while it trains, and return the last finished epoch before and after."""
-    process = started(root, *words)
+    root.mkdir(exist_ok=True)
+    with (root / "said.txt").open("wb") as said:
+        process = forked.started(["train", f"root={root}", *WORDS, *LASTING], cwd=root, out=said)
     before = epoch_and_step(root)[0]
     eventually(lambda: epoch_and_step(root)[0] > before or process.poll() is not None)
     seen = epoch_and_step(root)[0]
     process.send_signal(number)
-    assert finished(process) == 130
+    assert process.wait() == 130, (root / "said.txt").read_text()
     return seen, epoch_and_step(root)[0]
 
 
 def test_sigterm_and_sigint_save_between_batches_and_lose_nothing(tmp_path: Path) -> None:
-    method = "method=cross_entropy"
     root = tmp_path / "stopped"
     for count, number in enumerate([signal.SIGTERM, signal.SIGINT], start=1):
-        seen, kept = stopped(root, number, method)
+        seen, kept = stopped(root, number)
         place = only_run(root)
         assert place is not None
         state = place.state()
@@ -144,8 +149,8 @@ def test_sigterm_and_sigint_save_between_batches_and_lose_nothing(tmp_path: Path
         assert seen <= kept == state.epoch < EPOCHS
         assert any(path.name.endswith(f"-{state.step:06d}.pt") for path in place.path.glob("checkpoint-*.pt"))
         assert list(place.points()) == list(range(1, kept + 1))
-    place = uninterrupted(root, method)  # the third attempt goes on in this process
-    whole = uninterrupted(tmp_path / "whole", method)
+    place = uninterrupted(root, *LASTING)  # the third attempt goes on in this process
+    whole = uninterrupted(tmp_path / "whole", *LASTING)
     assert outcome(place) == outcome(whole)
     assert spooled_epochs(place) == list(range(1, EPOCHS + 1))
     assert json.loads((place.path / "result.json").read_text())["attempts"] == 3

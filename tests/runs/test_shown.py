@@ -61,6 +61,21 @@ def test_the_study_is_described_and_its_report_kept_once(tmp_path: Path) -> None
     assert experiment(tmp_path).tags[NOTE] == "x" * NOTE_LIMIT, "opening it again keeps it"
 
 
+def test_a_study_without_a_report_is_finished_and_gets_it_later(tmp_path: Path) -> None:
+    by = tracker(tmp_path)
+    by.finish_study()
+    by.settle(live=False)
+    (run,) = shown(tmp_path, "study")
+    assert run.info.status == "FINISHED"
+    page = tmp_path / "studies/digits/report/report.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<p>")
+    keep_report(tmp_path / "studies/digits", [page], "now there is one")
+    by.finish_study()
+    assert [file.path for file in client(tmp_path).list_artifacts(run.info.run_id, "report")] == ["report/report.html"]
+    assert experiment(tmp_path).tags[NOTE] == "now there is one"
+
+
 def test_a_study_of_an_earlier_version_gets_its_view_and_keeps_its_description(tmp_path: Path) -> None:
     tracker(tmp_path).settle(live=True)
     seen, number = client(tmp_path), experiment(tmp_path).experiment_id

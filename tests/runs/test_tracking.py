@@ -1,11 +1,8 @@
 """MLflow shows what the run folders say: each point once, no state that is not so, and nothing that may be undone."""
 
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -22,6 +19,7 @@ from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import flat
 from difair_hpc.runs.store import FINAL
 from difair_hpc.train.trainer import TrainState
+from tests import forked
 from tests.runs.made import STEPS, created, eventually, execution, spec, stop_after
 from tests.runs.shown import client, history, put_dead, put_points, ship, shown, the_run, tracker
 from tests.train.tiny import tiny_data
@@ -267,18 +265,10 @@ def test_six_processes_that_open_a_new_store_at_once_all_survive(tmp_path: Path)
     place = created(tmp_path)
     put_dead(place)
     put_points(place, [1, 2, 3])
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPENER, str(tmp_path), place.signature],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(6)
-    ]
-    complaints = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 6, "\n".join(complaints)
+    with (tmp_path / "said.txt").open("wb") as said:
+        words = [str(tmp_path), place.signature]
+        processes = [forked.started(words, cwd=tmp_path, out=said, code=OPENER) for _ in range(6)]
+        assert [process.wait() for process in processes] == [0] * 6, (tmp_path / "said.txt").read_text()
     kinds = Counter(run.data.tags["difair.kind"] for kind in ("study", "stage", "run") for run in shown(tmp_path, kind))
     assert kinds == {"study": 1, "stage": 1, "run": 1}
     assert [epoch for epoch, _, _ in history(tmp_path, "train_loss")] == [1, 2, 3]

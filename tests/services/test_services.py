@@ -65,27 +65,36 @@ def services(seen: set[bytes]) -> Iterator[Services]:
 
 @pytest.fixture(autouse=True)
 def home(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every command be alice's, who has her passwords where MLflow and PostgreSQL's library look for them."""
-    monkeypatch.setenv("HOME", str(services.home))
-    monkeypatch.chdir(services.base)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    """Let every command be alice's."""
+    become_alice(services, monkeypatch)
+
+
+def become_alice(services: Services, patch: pytest.MonkeyPatch) -> None:
+    """Have her passwords where MLflow and PostgreSQL's library look for them."""
+    patch.setenv("HOME", str(services.home))
+    patch.chdir(services.base)
+    patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     for source, target in (("users/alice", ".mlflow/credentials"), ("optuna.pgpass", ".pgpass")):
         (services.home / target).write_bytes((services.folder / source).read_bytes())
         (services.home / target).chmod(0o600)
 
 
+@pytest.fixture(scope="module")
 def swept(services: Services) -> str:
-    """Return what the study printed; whichever test comes first runs it, and a second time repeats nothing."""
-    (services.base / "sweeps").mkdir(exist_ok=True)
+    """Run the study as alice, and return what it printed."""
+    (services.base / "sweeps").mkdir()
     (services.base / "sweeps/mini.yaml").write_text(STUDY)
     words = ["root=o", f"storage={services.address['storage']}", "cluster.parallel=1", "cluster.threads=1"]
-    sweep = typed("sweep", "mini", *words, cwd=services.base)
+    words.append("cluster.report=false")
+    with pytest.MonkeyPatch.context() as patch:
+        become_alice(services, patch)
+        sweep = typed("sweep", "mini", *words, cwd=services.base)
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     return sweep.stdout
 
 
-def test_a_study_arrives_in_both(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
-    assert services.address["tracking_uri"] in swept(services)
+def test_a_study_arrives_in_both(services: Services, swept: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert services.address["tracking_uri"] in swept
     assert not (services.root / "mlflow.db").exists()
     assert not (services.root / "studies/mini/optuna.journal").exists()
 
@@ -119,8 +128,8 @@ def test_a_study_arrives_in_both(services: Services, capsys: pytest.CaptureFixtu
     assert f"{services.address['tracking_uri']} is a server already: open it in a browser." in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("swept")
 def test_no_password_is_where_it_does_not_belong(services: Services, seen: set[bytes]) -> None:
-    swept(services)
     secrets = {name: value.encode() for name, value in services.secrets().items()}
     assert set(secrets) >= {"admin", "postgres", "mlflow", "optuna", "session", "alice"}
     assert len(set(secrets.values())) == len(secrets)
@@ -190,8 +199,8 @@ def test_strangers_and_other_pages_stay_outside(services: Services) -> None:
     assert services.status(created, method="POST", **alice, Origin="http://evil.example") == 403
 
 
+@pytest.mark.usefixtures("swept")
 def test_a_colleague_sees_a_study_and_cannot_change_it(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
-    swept(services)
     assert services.control("user", "bob").returncode == 0
     (services.home / ".mlflow/credentials").write_bytes((services.folder / "users/bob").read_bytes())
     from mlflow import MlflowClient

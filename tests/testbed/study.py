@@ -37,6 +37,7 @@ PROFILE: dict[str, object] = {
     "parallel": 4,
     "poll_seconds": 1,
     "checkpoint_epochs": 1,
+    "report": False,
 }
 QUIET = ["tracking_uri=none", "cluster.threads=1", "cluster.precision=float32"]
 """How an undisturbed study is executed, in local processes, where two executions shall be equal to the bit."""

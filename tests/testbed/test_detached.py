@@ -22,7 +22,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def detached(study: Study, *words: str, **profile: object) -> None:
-    study.write(short.study(EPOCHS), **profile)
+    study.write(short.study(EPOCHS), report=True, **profile)
     assert "jobs carry the study on" in study.said("sweep", "mini", "cluster=bed", "root=o", "--detach", *words)
     (study.bed.folder / "sweeps/mini.yaml").write_text("an edit that running studies must not see")
 

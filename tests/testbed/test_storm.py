@@ -24,7 +24,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
-    study.write(short.study(EPOCHS, "[2, 6, 10]"), **LASTING)
+    study.write(short.study(EPOCHS, "[2, 6, 10]"), **LASTING, report=True)
     bed, root = study.bed, study.bed.folder / "loud"
 
     attached = study.start("sweep", "mini", "cluster=bed", "root=loud", path=lying_sbatch(bed.folder))
