@@ -21,7 +21,7 @@ import pytest
 
 _DEAREST = 12
 """Files that are listed of each part."""
-_SACCT = ("sacct", "--noheader", "--allocations", "--parsable2", "--duplicates", "--format=TotalCPU")
+_SACCT = ("sacct", "--noheader", "--parsable2", "--duplicates", "--format=JobID,TotalCPU")
 
 
 def processor_seconds() -> float:
@@ -68,7 +68,8 @@ class Costs:
             text=True,
             check=True,
         )
-        return sum(_seconds(line) for line in asked.stdout.split())
+        lines = [line.split("|") for line in asked.stdout.splitlines()]
+        return sum(_seconds(used) for job, used in lines if "." in job)  # its steps; a job itself sums them up
 
     def _write(self, line: dict[str, Any]) -> None:
         with self._path.open("a") as file:

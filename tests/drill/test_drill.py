@@ -113,7 +113,7 @@ def works_for(pid: int, root: Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("faults", "epochs"), [(LOCAL, 32), pytest.param(30, 60, marks=pytest.mark.heavy("drill"))], ids=["each kind", "30"]
+    ("faults", "epochs"), [(LOCAL, 20), pytest.param(30, 60, marks=pytest.mark.heavy("drill"))], ids=["each kind", "30"]
 )
 def test_a_study_under_faults_ends_like_one_that_nothing_happened_to(tmp_path: Path, faults: int, epochs: int) -> None:
     """Its runs pause for a second of each epoch: until the last fault they train, in all, for 60 epochs or 120."""

@@ -41,8 +41,8 @@ PROFILE: dict[str, object] = {
 }
 QUIET = ["tracking_uri=none", "cluster.threads=1", "cluster.precision=float32"]
 """How an undisturbed study is executed, in local processes, where two executions shall be equal to the bit."""
-LASTING = {"pause_seconds": 0.75}
-"""Of a training that something is to happen to: an epoch takes 3 s, nearly all of them waiting."""
+LASTING = {"pause_seconds": 0.6}
+"""Of a training that something is to happen to: an epoch takes 2.4 s, nearly all of them waiting."""
 
 Outcome = tuple[Any, ...]
 _undisturbed: dict[str, Outcome] = {}

@@ -1,6 +1,6 @@
 """One event per study: whatever happens to a study of two runs, both end with the bits of runs left in peace.
 
-Each run lasts 15 seconds by pauses, and each test waits for states: its deadline is for what hangs.
+Each run lasts ten seconds by pauses, and each test waits for states: its deadline is for what hangs.
 """
 
 import json
@@ -16,7 +16,7 @@ from tests.testbed.study import LASTING, Command, Study, study_on
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-EPOCHS, RUNS = 5, 2
+EPOCHS, RUNS = 4, 2
 
 
 @pytest.fixture
@@ -132,6 +132,6 @@ def test_jobs_that_sbatch_denied_are_adopted(study: Study) -> None:
 
 
 def test_a_time_limit_shorter_than_the_run_is_no_obstacle(study: Study) -> None:
-    command = attended(study, pause_seconds=3.0, minutes=1, notice_seconds=10)  # a minute of training, an epoch is 12 s
+    command = attended(study, pause_seconds=4.0, minutes=1, notice_seconds=10)  # 64 s of training, an epoch is 16
     check_ends_as_undisturbed(study, command)
     assert set(study.kinds("o")) == {"timed_out"}
