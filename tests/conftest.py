@@ -51,31 +51,46 @@ def pytest_sessionfinish() -> None:
     forked.close()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups, and -m the markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Choose the set, begin with the longest, and skip what needs something that is not here."""
-    chosen: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
-    for item in items:
-        mark = item.get_closest_marker("heavy")
-        part = mark.args[0] if mark else ""
-        (chosen if part == config.getoption("--heavy") else left_out).append(item)
+    wanted = config.getoption("--heavy")
+    left_out = [item for item in items if _part(item) != wanted]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+    chosen = [item for item in items if _part(item) == wanted]
     items[:] = sorted(chosen, key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
-        if item.get_closest_marker("slurm"):  # they share one cluster: one after another, on one worker
-            item.add_marker(pytest.mark.xdist_group("testbed"))
-        for marker, variable in NEEDS.items():
-            if item.get_closest_marker(marker) and not os.environ.get(variable):
-                item.add_marker(pytest.mark.skip(reason=f"set {variable} to run it"))
-        if item.get_closest_marker("postgres") and binaries() is None:
-            item.add_marker(pytest.mark.skip(reason="PostgreSQL's server is not here: apt-get install postgresql"))
-        if item.get_closest_marker("browser"):  # one Chromium, and one study behind MLflow's server
-            item.add_marker(pytest.mark.xdist_group("browser"))
-        if item.get_closest_marker("browser") and missing():
-            reason = f"{missing()} is not here: apt-get install chromium chromium-driver"
+        _group(item)
+        if reason := _lacks(item):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _part(item: pytest.Item) -> str:
+    """Return the part of the heavy set that a test belongs to; nothing: it is no part of it."""
+    mark = item.get_closest_marker("heavy")
+    return str(mark.args[0]) if mark else ""
+
+
+def _group(item: pytest.Item) -> None:
+    """Keep tests together that share a cluster or a browser; those that bring up a service are slow."""
+    for marker, group in (("slurm", "testbed"), ("browser", "browser"), ("postgres", "")):
+        if item.get_closest_marker(marker):
+            item.add_marker(pytest.mark.slow)
+            if group:
+                item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _lacks(item: pytest.Item) -> str:
+    """Return what has to be set or installed before the test can run, or nothing."""
+    for marker, variable in NEEDS.items():
+        if item.get_closest_marker(marker) and not os.environ.get(variable):
+            return f"set {variable} to run it"
+    if item.get_closest_marker("postgres") and binaries() is None:
+        return "PostgreSQL's server is not here: apt-get install postgresql"
+    if item.get_closest_marker("browser") and missing():
+        return f"{missing()} is not here: apt-get install chromium chromium-driver"
+    return ""
 
 
 @pytest.fixture(autouse=True)

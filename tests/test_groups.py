@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = """
 import os, pathlib, pytest
 
@@ -15,6 +17,7 @@ def test_grouped(number):
 """
 
 
+@pytest.mark.slow
 def test_tests_of_a_group_run_in_one_process(tmp_path: Path) -> None:
     (tmp_path / "test_grouped.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]")

@@ -73,13 +73,6 @@ def test_specs_import_without_torch_even_through_others() -> None:
     assert done.stdout.strip() == "False", f"importing {', '.join(names)} imports torch"
 
 
-def test_a_job_trains_before_it_imports_what_only_evaluation_and_tracking_need() -> None:
-    slow = ("sklearn", "scipy.stats", "pandas", "matplotlib", "mlflow", "optuna")
-    code = f"import difair_hpc.runs.job, sys; print(sorted(set({slow}) & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]", "each costs a resumed run seconds before its first step"
-
-
 ANY = "difair_hpc/osr/losses.py"
 
 

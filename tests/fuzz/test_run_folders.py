@@ -30,6 +30,7 @@ READING = (
 WRITING = (("hold", "mini"), ("cancel", "2"), ("release", "3"), ("sync", "tracking_uri=none"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_roots_end_in_a_message(tmp_path: Path, whole_root: Path, part: int) -> None:
     files = sorted(path.relative_to(whole_root) for path in whole_root.rglob("*") if path.is_file())

@@ -30,6 +30,7 @@ def test_odd_words_end_in_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "kept").read_text() == "by the user"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cases"), [("sweep", 50), ("group", 50), ("profile", 50)])
 def test_damaged_sweeps_groups_and_profiles_end_in_a_message(tmp_path: Path, kind: str, cases: int) -> None:
     codes: Counter[int] = Counter()

@@ -143,6 +143,7 @@ def test_equal_scores_and_scores_that_are_no_numbers_do_not_break_a_panel() -> N
     assert broken.axes[0].get_title() == "own: 2 of 4 scores are not finite"
 
 
+@pytest.mark.slow
 def test_no_text_covers_another() -> None:
     many = with_scores([-12345, 2, 3], [2, 3, 4000], tuple(f"a_longer_name_{k}" for k in range(9)))
     for figure in (score_histograms(trained_run("cross_entropy")), score_histograms(many), roc_figure([HAND] * 9)):

@@ -11,6 +11,7 @@ from tests.report.shown import legend, words
 KINDS = ["mean_representations", "unknown_representations", "tsne", "scores", "nearest_misses"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "figures"),
     [

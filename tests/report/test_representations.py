@@ -161,6 +161,7 @@ def test_a_split_without_unknown_classes_says_so() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_no_text_covers_another(name: str) -> None:
     run = RUNS[name]()

@@ -104,6 +104,7 @@ def test_without_unknown_classes_the_right_panel_says_so() -> None:
     assert figure.axes[1].get_title() == "no unknown classes"
 
 
+@pytest.mark.slow
 def test_the_files_are_the_same_each_time(tmp_path: Path) -> None:
     run = trained_run()
     first = [path.read_bytes() for path in save(representation_map(run), tmp_path / "one")]

@@ -152,6 +152,7 @@ def test_a_job_that_slurm_started_again_takes_its_run_over_at_once(tmp_path: Pat
     assert execute(place, execution(), Events(), Place(job="7_0", restart=1, node="n2")) == "completed"
 
 
+@pytest.mark.slow
 def test_a_job_waits_for_a_silent_holder_on_another_machine_and_takes_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

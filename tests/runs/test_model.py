@@ -42,6 +42,7 @@ def said(path: Path) -> Tensor:
         return loaded(tiny_data().known.images_BCHW[:3].float())  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_networks_that_differ_in_their_weights_alone(trained: Callable[..., RunFolder]) -> None:
     places = [trained(DifairSpec(), seed) for seed in (0, 1)] + [trained(CrossEntropySpec())]
     identities = set()
@@ -53,6 +54,7 @@ def test_networks_that_differ_in_their_weights_alone(trained: Callable[..., RunF
     assert len(identities) == 4
 
 
+@pytest.mark.slow
 def test_a_second_model_of_a_form_leaves_nothing_behind(trained: Callable[..., RunFolder]) -> None:
     def left() -> int:
         gc.collect()

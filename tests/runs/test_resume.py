@@ -187,6 +187,7 @@ def test_going_on_with_other_threads_is_warned_about(tmp_path: Path, monkeypatch
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [STEPS - 1, STEPS + 1, 2 * STEPS + 2])
 def test_a_run_with_generated_images_resumes_from_either_pass(tmp_path: Path, batches: int) -> None:
     method = ArplCsSpec()

@@ -104,6 +104,7 @@ def test_float16_trains_nearly_the_weights_of_float32(method: MethodSpec) -> Non
     assert {tensor.dtype for tensor in near.network.parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", [DifairSpec(), DchsSpec(margin=1.0, centre_learning_rate=0.5), ArplCsSpec()], ids=["difair", "dchs", "cs"]
 )
