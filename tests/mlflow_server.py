@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from difair_hpc.runs.server import WITHOUT_JOBS
+from tests.waiting import HANG_SECONDS, eventually
 
 
 @dataclass(kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class MlflowServer:
         words = ["--backend-store-uri", f"sqlite:///{self.database}", "--artifacts-destination", str(self.folder / "a")]
         words += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *words],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONWARNINGS": "ignore", **WITHOUT_JOBS},
@@ -44,17 +44,15 @@ class MlflowServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        end = time.monotonic() + 300
-        while not self._answers():
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()
-            assert time.monotonic() < end, (self.folder / "server.log").read_text()
-            time.sleep(0.1)
+        answered = eventually(lambda: self._answers() or process.poll() is not None, poll_seconds=0.1)
+        assert answered, "MLflow does not answer: " + (self.folder / "server.log").read_text()
+        assert process.poll() is None, (self.folder / "server.log").read_text()
 
     def kill(self) -> None:
         """End it and its workers by SIGKILL, at any moment."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(timeout=120)
+            self.process.wait(timeout=HANG_SECONDS)
             self.process = None
 
     def _answers(self) -> bool:

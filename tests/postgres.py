@@ -5,11 +5,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.waiting import HANG_SECONDS, eventually
 
 USER = "postgres" if os.geteuid() == 0 else None
 """PostgreSQL refuses to run as root; Debian's package makes this user."""
@@ -47,17 +48,14 @@ class Server:
 
     def start(self) -> None:
         words = ["-D", f"{self.folder}/data", "-k", f"{self.folder}", "-c", "listen_addresses=", "-c", "fsync=off"]
-        self.process = subprocess.Popen(_command("postgres", *words), user=USER, group=USER, cwd=self.folder)
-        end = time.monotonic() + 120
-        while not self._answers():
-            assert self.process.poll() is None, "PostgreSQL ended; what it said is above"
-            assert time.monotonic() < end, "PostgreSQL does not answer"
-            time.sleep(0.05)
+        self.process = process = subprocess.Popen(_command("postgres", *words), user=USER, group=USER, cwd=self.folder)
+        assert eventually(lambda: self._answers() or process.poll() is not None), "PostgreSQL does not answer"
+        assert process.poll() is None, "PostgreSQL ended; what it said is above"
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)  # ends it without waiting for those who are connected
-            self.process.wait(timeout=120)
+            self.process.wait(timeout=HANG_SECONDS)
             self.process = None
 
     def _answers(self) -> bool:

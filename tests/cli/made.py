@@ -13,6 +13,7 @@ from typing import Any
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import RunFolder, run_folder
 from tests import forked, short
+from tests.waiting import eventually
 
 TINY = short.short(2)
 TINY_WORDS = short.words(TINY)
@@ -83,10 +84,7 @@ def members(group: int) -> list[int]:
 
 def until(condition: Callable[[], object], *, running: Running | None = None) -> None:
     """Wait for something, and show what the command said if it does not come."""
-    end = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < end, f"it took too long: {running.text() if running else ''}"
-        time.sleep(0.05)
+    assert eventually(condition), f"it hangs: {running.text() if running else ''}"
 
 
 def files(folder: Path) -> Mapping[Path, bytes]:

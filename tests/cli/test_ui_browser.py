@@ -18,6 +18,7 @@ from tests import short
 from tests.browser import Browser
 from tests.cli.made import Running, until
 from tests.conftest import FOREIGN_PREFIXES
+from tests.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -70,7 +71,7 @@ def study_run(served: Served) -> str:
     question = {"experiment_ids": [experiment(served)], "filter": "tags.`difair.kind` = 'study'"}
     url = f"{served.server}/api/2.0/mlflow/runs/search"
     request = urllib.request.Request(url, json.dumps(question).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
         (run,) = json.load(answer)["runs"]
     return f"{served.server}/#/experiments/{experiment(served)}/runs/{run['info']['run_id']}"
 
@@ -104,7 +105,7 @@ def test_a_page_of_another_name_reads_nothing(served: Served) -> None:
     port = place.rpartition(":")[2]
     answered = {}
     for host in (place, f"localhost:{port}", f"evil.example:{port}", f"10.evil.example:{port}"):
-        connection = http.client.HTTPConnection(place, timeout=60)
+        connection = http.client.HTTPConnection(place, timeout=HANG_SECONDS)
         connection.request("GET", "/api/2.0/mlflow/experiments/search?max_results=1", headers={"Host": host})
         answered[host.partition(":")[0]] = connection.getresponse().status
         connection.close()

@@ -17,7 +17,7 @@ from difair_hpc.drill.outcome import Record
 from difair_hpc.drill.scene import PATIENCE_SECONDS
 from tests import short
 from tests.drill.made import drilled
-from tests.runs.made import eventually
+from tests.waiting import HANG_SECONDS, eventually
 
 LOCAL = sum(not {"slurm", "testbed"} & set(kind.needs) for kind in KINDS.values())
 """Kinds of faults that are possible without SLURM."""
@@ -93,7 +93,7 @@ def test_ctrl_c_ends_all_that_the_drill_has_started(tmp_path: Path) -> None:
         assert eventually(lambda: len(list(tmp_path.glob(attempts))) == 2)
         pids = [json.loads(path.read_text())["pid"] for path in tmp_path.glob(attempts)]
         drill.send_signal(signal.SIGINT)
-        said, _ = drill.communicate(timeout=600)
+        said, _ = drill.communicate(timeout=HANG_SECONDS)
     finally:
         drill.terminate()  # it may not have heard the signal, and would train for long
         drill.wait()

@@ -14,7 +14,8 @@ from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.train import checkpoint
-from tests.runs.made import eventually, put_attempt, put_beat
+from tests.runs.made import put_attempt, put_beat
+from tests.waiting import eventually
 
 EPOCHS = 12
 

@@ -12,6 +12,7 @@ from difair_hpc.report.latex import latex
 from difair_hpc.report.layout import Cell, Table
 from difair_hpc.report.tables import accuracy_table, auroc_table
 from tests.report.made import assert_accepted, row
+from tests.waiting import HANG_SECONDS
 
 
 def table(*texts: str, best: bool = False, notes: tuple[str, ...] = ()) -> Table:
@@ -84,7 +85,7 @@ def test_pdflatex_sets_every_sign_and_table(tmp_path: Path) -> None:
     (tmp_path / "a.tex").write_text(f"{head}{''.join(parts)}\\end{{document}}\n", encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"],
-        cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120, check=False,
+        cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=HANG_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-1500:]
     log = (tmp_path / "a.log").read_text(errors="replace")

@@ -132,13 +132,3 @@ class Holder:
     def name(self) -> str:
         """How messages name it."""
         return f"process {self.process.pid} on {socket.gethostname()} (attempt {self.number})"
-
-
-def eventually(condition: Callable[[], object]) -> bool:
-    """Wait until a condition holds; return whether it did in time, which a busy machine needs more of."""
-    end = time.monotonic() + 240
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return bool(condition())

@@ -11,7 +11,8 @@ import pytest
 
 from difair_hpc.errors import InvalidValue, RunBusy
 from difair_hpc.runs.attempts import SILENCE_LIMIT, Attempt, newest, view, views
-from tests.runs.made import Holder, eventually, put_attempt, put_beat
+from tests.runs.made import Holder, put_attempt, put_beat
+from tests.waiting import eventually
 
 
 def test_attempts_count_from_1_and_record_what_they_run_on(folder: Path) -> None:

@@ -22,8 +22,9 @@ from difair_hpc.runs.spec import SCHEMA, plain
 from difair_hpc.runs.stop import TIME
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
-from tests.runs.made import STEPS, created, eventually, execution, put_attempt, snapshot, spec, spooled_epochs
+from tests.runs.made import STEPS, created, execution, put_attempt, snapshot, spec, spooled_epochs
 from tests.runs.run_to import executed, interrupted, resulting, spoil
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

@@ -19,7 +19,8 @@ from difair_hpc.cli import main
 from difair_hpc.runs.attempts import views
 from difair_hpc.runs.folder import RunFolder, run_folder
 from tests import forked, short
-from tests.runs.made import eventually, outcome, spooled_epochs
+from tests.runs.made import outcome, spooled_epochs
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

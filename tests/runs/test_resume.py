@@ -15,8 +15,9 @@ from difair_hpc.runs.model import load_model
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
-from tests.runs.made import STEPS, created, eventually, execution, outcome, spooled_epochs, stop_after
+from tests.runs.made import STEPS, created, execution, outcome, spooled_epochs, stop_after
 from tests.runs.run_to import executed, interrupted, resulting, spoil, uninterrupted
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

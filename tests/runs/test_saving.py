@@ -21,7 +21,6 @@ from tests import forked
 from tests.runs.made import (
     STEPS,
     created,
-    eventually,
     execution,
     outcome,
     put_attempt,
@@ -30,6 +29,7 @@ from tests.runs.made import (
     stop_after,
 )
 from tests.runs.run_to import uninterrupted
+from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -61,7 +61,7 @@ class Disk:
         return [name.strip(".").split(".")[0] for name in self.synced if name.startswith((".checkpoint", "metrics"))]
 
     def wait(self) -> None:
-        assert self.let_go.wait(60)
+        assert self.let_go.wait(HANG_SECONDS)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_the_spool_waits(
     seen: list[object] = []
 
     def look() -> None:
-        assert slow.reached.wait(60)
+        assert slow.reached.wait(HANG_SECONDS)
         seen.extend([list(place.points()), saves(place), len(writers())])
         slow.let_go.set()
 
@@ -151,7 +151,7 @@ def test_an_error_in_training_waits_for_the_save_under_way(tmp_path: Path, disk:
     slow, place = disk("checkpoint-0001-000001"), created(tmp_path)
 
     def fail(_: TrainState) -> None:
-        assert slow.reached.wait(60)
+        assert slow.reached.wait(HANG_SECONDS)
         threading.Timer(0.3, slow.let_go.set).start()
         raise MemoryError("out of memory")
 
@@ -181,7 +181,7 @@ def test_two_errors_are_both_on_record(tmp_path: Path, disk: Callable[..., Disk]
     slow, place = disk("checkpoint-0001-000001", full), created(tmp_path)
 
     def fail(_: TrainState) -> None:
-        assert slow.reached.wait(60)
+        assert slow.reached.wait(HANG_SECONDS)
         raise MemoryError("out of memory")
 
     with pytest.raises(RunFailed, match="MemoryError: out of memory"):
@@ -198,7 +198,7 @@ def test_what_an_attempt_was_writing_when_it_was_superseded_does_not_count(
     slow, place = disk("checkpoint-0001-000002"), created(tmp_path)
 
     def take_over() -> None:
-        assert slow.reached.wait(60)
+        assert slow.reached.wait(HANG_SECONDS)
         put_attempt(place.path, 2)
         slow.let_go.set()
 

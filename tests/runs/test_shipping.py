@@ -17,8 +17,9 @@ from difair_hpc.runs.shipping import Shipping
 from difair_hpc.runs.spec import plain
 from difair_hpc.runs.tracking import default_uri
 from tests.mlflow_server import MlflowServer, free_port, silent_server
-from tests.runs.made import created, eventually, execution, spec
+from tests.runs.made import created, execution, spec
 from tests.runs.mlflow_rows import Shown, behind, ship
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

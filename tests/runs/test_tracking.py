@@ -20,9 +20,10 @@ from difair_hpc.runs.spec import flat
 from difair_hpc.runs.store import FINAL
 from difair_hpc.train.trainer import TrainState
 from tests import forked
-from tests.runs.made import STEPS, created, eventually, execution, spec, stop_after
+from tests.runs.made import STEPS, created, execution, spec, stop_after
 from tests.runs.shown import client, history, put_dead, put_points, ship, shown, the_run, tracker
 from tests.train.tiny import tiny_data
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.waiting import HANG_SECONDS
+
 CONTROL = Path(__file__).parents[2] / "slurm/services/control.py"
 SECRET_FILES = {"passwords.json", "mlflow.pgpass", "optuna.pgpass", ".pgpass", "credentials", "alice", "bob"}
 """Names of the files that passwords belong in."""
@@ -63,7 +65,7 @@ class Services:
     def status(self, path: str, *, user: str = "", password: str = "", method: str = "GET", **headers: str) -> int:
         """Ask the server and return the status of its answer."""
         place = urlsplit(self.address["tracking_uri"]).netloc
-        connection = http.client.HTTPConnection(place, timeout=60)
+        connection = http.client.HTTPConnection(place, timeout=HANG_SECONDS)
         rights = base64.b64encode(f"{user}:{password}".encode()).decode()
         more = {"Authorization": f"Basic {rights}"} if user else {}
         try:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,16 +20,14 @@ from difair_hpc.sweep.queue import Queue
 from difair_hpc.sweep.site import SubmitLimits, submit_limits
 from difair_hpc.sweep.slurm import SlurmCluster
 from tests.sweep.made import finish
+from tests.waiting import eventually
 
 TINY = {"benchmark": "digits", "protocol": "short", "protocol.epochs": 1, "protocol.warmup_epochs": 0}
 EXECUTION = ExecutionSpec(device="cpu", threads=1)
 
 
-def until(condition: Callable[[], object], *, seconds: float = 150) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.1)
+def until(condition: Callable[[], object]) -> None:
+    assert eventually(condition), "it hangs"
 
 
 def created(root: Path, **keys: object) -> str:

@@ -3,28 +3,14 @@
 import os
 import re
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.waiting import HANG_SECONDS, wait_for
 
 TESTBED = Path(__file__).parents[2] / "slurm" / "testbed"
 CONF = os.environ.get("SLURM_CONF", "")
 """Read on import, since the tests' own environment is cleaned of the user's SLURM settings."""
-
-POLL_SECONDS = 0.3
-DEADLINE_SECONDS = 400
-"""Only a failing test waits so long: one that passes may run on a machine that does much besides."""
-
-
-def wait_for(
-    what: str, condition: Callable[[], bool], *, seen: Callable[[], object], seconds: float = DEADLINE_SECONDS
-) -> None:
-    """Poll until the condition holds; fail with what was seen last when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}; seen last: {seen()}"
-        time.sleep(POLL_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +25,7 @@ class Cluster:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "SBATCH_"))}
         environment |= {"SLURM_CONF": CONF, "DIFAIR_TESTBED": str(Path(CONF).parents[1])}
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=HANG_SECONDS
         )
         if not check:
             return done.stdout + done.stderr

@@ -22,7 +22,8 @@ from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.ledger import ledger
 from tests import short
-from tests.testbed.cluster import CONF, Cluster, wait_for
+from tests.testbed.cluster import CONF, Cluster
+from tests.waiting import wait_for
 
 PROFILE: dict[str, object] = {
     "executor": "slurm",

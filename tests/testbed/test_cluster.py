@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed.cluster import CONF, TESTBED, Cluster, wait_for
+from tests.testbed.cluster import CONF, TESTBED, Cluster
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -93,7 +94,7 @@ def test_a_requeued_job_runs_again_soon(cluster: Cluster) -> None:
     job = cluster.submit_gated("--gres=gpu:v100:1")
     cluster.wait("RUNNING", job)
     cluster.ask("scontrol", "requeue", job)
-    wait_for("a second attempt", lambda: "attempt 1" in cluster.log(job), seen=cluster.describe, seconds=100)
+    wait_for("a second attempt", lambda: "attempt 1" in cluster.log(job), seen=cluster.describe)
 
     cluster.open_gate()
     cluster.wait("COMPLETED", job)

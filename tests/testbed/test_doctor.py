@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed.cluster import CONF, Cluster, wait_for
+from tests.testbed.cluster import CONF, Cluster
+from tests.waiting import HANG_SECONDS, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -47,7 +48,7 @@ def start(bed: Cluster, *words: str) -> "subprocess.Popen[str]":
 def told(bed: Cluster, *words: str, code: int) -> dict[str, str]:
     """Return the mark of each check, and `WHAT found` for its words."""
     process = start(bed, *words, "-f", "json")
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == code, out + err
     checks = json.loads(out)
     return {check["what"]: check["mark"] for check in checks} | {
@@ -99,6 +100,6 @@ def test_ctrl_c_takes_the_job_along(bed: Cluster) -> None:
     process = start(bed, "doctor", "cluster=late", "--on-node")
     wait_for("a job that waits", lambda: len(jobs(bed)) == 1, seen=bed.describe)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=600)
+    _, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130
     assert "PENDING" in err

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.services.made import Services, a_place
-from tests.testbed.cluster import CONF, Cluster, wait_for
+from tests.testbed.cluster import CONF, Cluster
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
