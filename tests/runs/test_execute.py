@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,12 +20,12 @@ from difair_hpc.runs.marks import Mark, write_mark
 from difair_hpc.runs.place import Place
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import SCHEMA, plain
-from difair_hpc.runs.stop import TIME
+from difair_hpc.runs.stop import TIME, StopWatch
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
 from tests.runs.made import STEPS, created, execution, put_attempt, snapshot, spec, spooled_epochs
 from tests.runs.run_to import executed, interrupted, resulting, spoil
-from tests.waiting import eventually
+from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -128,13 +129,20 @@ def test_a_job_passes_over_what_is_held_and_stops_where_its_time_is_up(
 
 
 def test_a_mark_makes_a_run_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("difair_hpc.runs.stop._LOOK_SECONDS", 0.0)
-    place = created(tmp_path)
+    place, found, really_look = created(tmp_path), threading.Event(), StopWatch.look
+
+    def look(watch: StopWatch) -> None:
+        really_look(watch)
+        if watch.asked():
+            found.set()
 
     def hold(state: TrainState) -> None:
         if state.epoch == 2:
             write_mark(place.path, Mark(hold="held"))
-            time.sleep(1.5)  # for three beats of the heart
+            assert found.wait(HANG_SECONDS), "the thread of the heartbeat looks"
+
+    monkeypatch.setattr("difair_hpc.runs.stop._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(StopWatch, "look", look)
 
     assert execute(place, execution(checkpoint_epochs=9), Events(on_epoch=hold)) == "stopped"
     end = view(place.path, 1).end

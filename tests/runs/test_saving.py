@@ -210,17 +210,24 @@ def test_what_an_attempt_was_writing_when_it_was_superseded_does_not_count(
     assert end["reason"] == "superseded"
 
 
-def test_a_superseded_attempt_leaves_at_the_end_of_the_epoch(tmp_path: Path) -> None:
+def test_a_superseded_attempt_leaves_at_the_end_of_the_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = created(tmp_path, spec(epochs=9))
     seen: list[int] = []
+    used: list[checkpoint.Writer] = []
+    begin = checkpoint.Writer.begin
+
+    def noted(writer: checkpoint.Writer, save: Callable[[], None]) -> None:
+        used.append(writer)
+        begin(writer, save)
+
+    monkeypatch.setattr(checkpoint.Writer, "begin", noted)
 
     def take_over(state: TrainState) -> None:
         seen.append(state.epoch)
         if state.epoch == 2:
             put_attempt(place.path, 2)
         if state.epoch == 4:
-            assert eventually(lambda: not list(place.path.glob(".checkpoint-*")))
-            time.sleep(0.2)
+            assert eventually(lambda: used[-1]._save is not None and used[-1]._save.done())
 
     execute(place, execution(checkpoint_epochs=4), Events(on_epoch=take_over))
     assert seen == [1, 2, 3, 4], "the save of epoch 4 has found out; the next save is due in epoch 8"
