@@ -1,5 +1,6 @@
 """What a run changes in its process is put back after each test."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,9 +46,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an empty store: making one takes MLflow seconds."""
+    """Return an empty store, to be copied: making one takes MLflow seconds."""
     root = tmp_path_factory.mktemp("empty")
     Tracker(default_uri(root), root=root, study="unused").settle(live=False)
     return root / "mlflow.db"
+
+
+@pytest.fixture
+def migrated(tmp_path: Path, empty_store: Path) -> Path:
+    """Let the output root `tmp_path` have an empty store."""
+    return Path(shutil.copy(empty_store, tmp_path / "mlflow.db"))

@@ -1,7 +1,6 @@
 """Training waits for no MLflow: down, killed, silent or locked; and afterwards each epoch is there exactly once."""
 
 import json
-import shutil
 import sqlite3
 import threading
 from collections import Counter
@@ -158,9 +157,8 @@ def test_nothing_waits_for_a_server_that_never_answers(
     assert shown.epochs(place.signature) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_database_that_another_has_locked(tmp_path: Path, place: RunFolder, empty_store: Path) -> None:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    shown = Shown(root=tmp_path, uri=default_uri(tmp_path), database=tmp_path / "mlflow.db")
+def test_a_database_that_another_has_locked(tmp_path: Path, place: RunFolder, migrated: Path) -> None:
+    shown = Shown(root=tmp_path, uri=default_uri(tmp_path), database=migrated)
     tracker, told = shown.tracker(), list[str]()
     lock = sqlite3.connect(shown.database, isolation_level=None)
     lock.execute("begin exclusive")

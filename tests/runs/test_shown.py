@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
+    pytest.mark.usefixtures("migrated"),
     pytest.mark.filterwarnings("ignore:::mlflow"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -44,15 +45,14 @@ def test_the_study_is_described_and_its_report_kept_once(tmp_path: Path) -> None
     by.settle(live=True)
     assert experiment(tmp_path).tags.items() >= {"mlflow.experimentKind": "custom_model_development"}.items()
     number = experiment(tmp_path).experiment_id
-    assert pages(default_uri(tmp_path)) == {
-        "digits": f"#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=difair"
-    }
+    page = f"#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=difair"
+    assert pages(default_uri(tmp_path))["digits"] == page
     study = tmp_path / "studies/digits"
     (study / "report").mkdir(parents=True)
-    page = study / "report/report.html"
-    page.write_text("<p>")
+    report = study / "report/report.html"
+    report.write_text("<p>")
     for note in ("first", "x" * (NOTE_LIMIT + 1)):
-        keep_report(study, [page], note)
+        keep_report(study, [report], note)
         by.finish_study()
         (run,) = shown(tmp_path, "study")
         assert run.data.tags[NOTE] == experiment(tmp_path).tags[NOTE] == note[:NOTE_LIMIT]

@@ -1,7 +1,6 @@
 """Each epoch is in MLflow exactly once: in a file and behind a server, by one that ships and by two at once."""
 
 import json
-import shutil
 import threading
 from pathlib import Path
 
@@ -39,8 +38,7 @@ def shown(request: pytest.FixtureRequest, tmp_path: Path) -> Shown:
     """Return an output root and where it is shown: a file under it, or a server that other roots use as well."""
     if request.param == "server":
         return behind(request.getfixturevalue("server"), tmp_path)
-    shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
-    return Shown(root=tmp_path, uri=default_uri(tmp_path), database=tmp_path / "mlflow.db")
+    return Shown(root=tmp_path, uri=default_uri(tmp_path), database=request.getfixturevalue("migrated"))
 
 
 def begun(root: Path, epochs: int = 0, **metrics: float) -> RunFolder:

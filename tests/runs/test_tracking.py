@@ -1,7 +1,6 @@
 """MLflow shows what the run folders say: each point once, no state that is not so, and nothing that may be undone."""
 
 import json
-import shutil
 import sqlite3
 import warnings
 from collections import Counter
@@ -35,9 +34,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def root(tmp_path: Path, empty_store: Path) -> Path:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    return tmp_path
+def root(migrated: Path) -> Path:
+    return migrated.parent
 
 
 @pytest.fixture(autouse=True)
