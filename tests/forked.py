@@ -209,6 +209,8 @@ def _become(request: Mapping[str, object], *, out: int, err: int) -> NoReturn:
             code = main(words)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
     except BaseException:  # noqa: BLE001  # as the interpreter would
         sys.excepthook(*sys.exc_info())
     finally:
