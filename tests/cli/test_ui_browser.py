@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from tests import short
 from tests.browser import Browser
 from tests.cli.made import Running, until
 from tests.conftest import FOREIGN_PREFIXES
+from tests.mlflow_server import free_port
 from tests.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,9 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     here = tmp_path_factory.mktemp("ui")
     (here / "sweeps").mkdir()
     (here / "sweeps/mini.yaml").write_text(STUDY)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        server = f"http://127.0.0.1:{free.getsockname()[1]}"
+    server = f"http://127.0.0.1:{free_port()}"
     with pytest.MonkeyPatch.context() as patch:  # the fixture that does this for a test comes too late here
         for name in [name for name in os.environ if name.startswith(FOREIGN_PREFIXES)]:
             patch.delenv(name)
@@ -52,7 +50,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         with Running("sweep", "mini", "root=o", "cluster.parallel=2", "cluster.threads=1", cwd=here) as sweep:
             assert sweep.process.wait() == 0, sweep.text()
         with Running("ui", "--port", server.rpartition(":")[2], "root=o", cwd=here) as ui:
-            until(lambda: answers(f"{server}/health") or not ui.alive(), running=ui)
+            serves = f"MLflow on {server}"
+            until(lambda: (serves in ui.text() and answers(f"{server}/health")) or not ui.alive(), running=ui)
             assert ui.alive(), ui.text()
             (line,) = (line for line in ui.text().splitlines() if line.startswith("mini "))
             yield Served(root=here / "o", server=server, page=line.split()[1])
