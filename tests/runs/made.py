@@ -13,6 +13,7 @@ from difair_hpc.data.spec import BenchmarkSpec
 from difair_hpc.osr.spec import DifairSpec, MethodSpec
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
+from difair_hpc.train import checkpoint
 from difair_hpc.train.spec import ProtocolSpec
 
 STEPS = 3
@@ -68,6 +69,11 @@ def spooled_epochs(folder: RunFolder) -> list[int]:
     """Return the epoch of each line of the spool that is one."""
     lines = (folder.path / "metrics.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line)["epoch"] for line in lines if line.endswith("}")]
+
+
+def saves(folder: RunFolder) -> list[str]:
+    """Return epoch and step of the checkpoints, the newest first."""
+    return [path.stem[len("checkpoint-0001-") :] for path in checkpoint.newest_first(folder.path)]
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:

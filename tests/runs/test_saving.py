@@ -12,18 +12,17 @@ import pytest
 
 from difair_hpc.errors import DiskFull, RunFailed
 from difair_hpc.runs.attempts import view
-from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.stop import StopWatch
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
-from tests import forked
 from tests.runs.made import (
     STEPS,
     created,
     execution,
     outcome,
     put_attempt,
+    saves,
     spec,
     spooled_epochs,
     stop_after,
@@ -77,11 +76,6 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Disk]:
 
 def full() -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def saves(place: RunFolder) -> list[str]:
-    """Return epoch and step of the checkpoints, the newest first."""
-    return [path.stem[len("checkpoint-0001-") :] for path in checkpoint.newest_first(place.path)]
 
 
 def writers() -> list[str]:
@@ -248,54 +242,3 @@ def test_the_margin_before_a_time_limit_knows_how_long_a_save_takes(
     execute(created(tmp_path), execution(), Events())
     assert len(told) == 3
     assert min(told) >= 0.3
-
-
-CHILD = """
-import os, sys, time
-from pathlib import Path
-import difair_hpc.runs.run as run
-from difair_hpc.runs.folder import run_folder
-from tests.runs.made import execution
-from tests.train.tiny import tiny_data
-
-root, signature, word = sys.argv[1:]
-really = os.fsync
-
-def fsync(number):
-    really(number)
-    if word in Path(f"/proc/self/fd/{number}").readlink().name:
-        time.sleep(600)
-
-os.fsync = fsync
-run.load = lambda *_: tiny_data()
-run.execute(run_folder(Path(root), signature), execution(), run.Events())
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("word", "left", "durable", "told"),
-    [("checkpoint-0001-000002", 1, ["000001-000000"], [1]), ("metrics", 0, ["000001-000000"], [1])],
-    ids=["before the rename", "after the spool"],
-)
-def test_a_run_killed_in_the_middle_of_a_save_goes_on_from_the_one_before(
-    tmp_path: Path, word: str, left: int, durable: list[str], told: list[int]
-) -> None:
-    place = created(tmp_path / "killed")
-    words = [str(tmp_path / "killed"), place.signature, word]
-    with (tmp_path / "said.txt").open("wb") as said:
-        child = forked.started(words, cwd=tmp_path, out=said, code=CHILD)
-    trained_on = eventually(lambda: place.state().epoch > len(told) and saves(place) == durable)
-    halves = eventually(lambda: len(list(place.path.glob(".checkpoint-*.tmp"))) == left)
-    child.kill()
-    assert child.wait() == -9, (tmp_path / "said.txt").read_text()
-    assert trained_on, "the thread that saves hangs, and training does not"
-    assert halves
-    assert (saves(place), list(place.points())) == (durable, told)
-    loaded = checkpoint.load_newest(place.path)
-    assert loaded is not None
-    assert (loaded.payload["epoch"], loaded.skipped) == (1, ())
-    assert execute(place, execution(), Events()) == "completed"
-    assert outcome(place) == uninterrupted()
-    assert list(place.path.glob(".checkpoint-*")) == []
