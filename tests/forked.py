@@ -168,14 +168,18 @@ def _serve(door: socket.socket) -> None:
             if not head:
                 return
             request = json.loads(door.recv(_LENGTH.unpack(head)[0], socket.MSG_WAITALL))
+            ready, begun = os.pipe()
             child = os.fork()
             if child == 0:
+                os.setsid()
                 door.close()
-                for status in (*statuses.values(), files[2]):
-                    os.close(status)
+                for end in (*statuses.values(), files[2], ready, begun):
+                    os.close(end)
                 _become(request, out=files[0], err=files[1])
-            os.close(files[0])
-            os.close(files[1])
+            for end in (files[0], files[1], begun):
+                os.close(end)
+            os.read(ready, 1)  # nothing comes: the child has closed its end, and so has its own session
+            os.close(ready)
             statuses[child] = files[2]
             door.sendall(_STATUS.pack(child))
         for child in list(statuses):
@@ -189,7 +193,6 @@ def _become(request: Mapping[str, object], *, out: int, err: int) -> NoReturn:
     """Be `difair` with the words of the request, as if it had just been started, and end as it ends."""
     code = 1
     try:
-        os.setsid()
         os.chdir(str(request["cwd"]))
         os.environ.clear()
         os.environ.update(request["environment"])  # type: ignore[call-overload]

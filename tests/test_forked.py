@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import forked
-from tests.cli.made import command, typed
+from tests.cli.made import command, members, typed
 from tests.waiting import eventually
 
 LOOK = """
@@ -33,6 +33,16 @@ def test_a_forked_process_is_its_own(tmp_path: Path, words: list[str], code: int
     assert (seen["folder"], seen["words"], seen["environment"]) == (str(tmp_path), words, {"ONLY": "this"})
     assert (seen["in"], seen["threads"], len(seen["open"])) == ("", 1, 4), "three streams, and the folder that is read"
     assert (tmp_path / "err").read_text().endswith(complaint)
+
+
+@pytest.mark.slow
+def test_a_forked_process_has_its_session_from_the_first_moment(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        for _ in range(20):
+            process = forked.started([], cwd=tmp_path, out=out, code="import time; time.sleep(600)")
+            assert members(process.pid) == [process.pid]
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slow
