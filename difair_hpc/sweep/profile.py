@@ -103,6 +103,8 @@ class Profile:
         for key in ("runs_per_gpu", "minutes", "notice_seconds", "exclude_after", "halt_after_alike"):
             if getattr(self, key) < 1:
                 raise InvalidValue(f"cluster.{key}", getattr(self, key), "a whole number of at least 1")
+        if self.pause_seconds < 0:
+            raise InvalidValue("cluster.pause_seconds", self.pause_seconds, "0 or more")
         if self.memory_growth < 1:
             raise InvalidValue("cluster.memory_growth", self.memory_growth, "1 or more")
         if self.gres is not None and self.gpus is not None:

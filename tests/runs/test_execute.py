@@ -23,8 +23,8 @@ from difair_hpc.runs.spec import SCHEMA, plain
 from difair_hpc.runs.stop import TIME, StopWatch
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import TrainState
-from tests.runs.made import STEPS, created, execution, put_attempt, snapshot, spec, spooled_epochs
-from tests.runs.run_to import executed, interrupted, resulting, spoil
+from tests.runs.made import STEPS, created, execution, outcome, put_attempt, snapshot, spec, spooled_epochs
+from tests.runs.run_to import executed, interrupted, resulting, spoil, uninterrupted
 from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -126,6 +126,19 @@ def test_a_job_passes_over_what_is_held_and_stops_where_its_time_is_up(
     assert run_job(str(tmp_path), names, plain(execution())) == ""
     assert [place.state().status for place in (held, first, second)] == ["new", "done", "done"]
     assert first.state().job == "7_0", "where it was finished stays known"
+
+
+def test_a_run_that_pauses_between_its_steps_is_the_same_run(tmp_path: Path) -> None:
+    place = created(tmp_path)
+    assert execute(place, execution(pause_seconds=0.01), Events()) == "completed"
+    assert outcome(place) == uninterrupted()
+
+
+def test_a_pause_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    place, asked = created(tmp_path), iter([False, False])
+    events = Events(should_stop=lambda: next(asked, True))
+    assert execute(place, execution(pause_seconds=1e6), events) == "stopped"
+    assert place.state().step == 0
 
 
 def test_a_mark_makes_a_run_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

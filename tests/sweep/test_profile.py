@@ -1,5 +1,7 @@
 """Profiles: what they refuse, and that the shipped ones load."""
 
+from pathlib import Path
+
 import pytest
 
 from difair_hpc.config import profile
@@ -33,3 +35,10 @@ def test_a_machine_without_gpus_may_say_so_for_all_profiles(monkeypatch: pytest.
     monkeypatch.setenv("DIFAIR_DEVICE", "cpu")
     assert profile("v100").device == "cpu"
     assert profile("v100", {"device": "cuda:1"}).device == "cuda:1"
+
+
+def test_a_pause_is_how_a_run_is_executed_and_no_part_of_it() -> None:
+    assert Profile(name="x", pause_seconds=0.5, threads=2).execution(Path("d"), threads=9).pause_seconds == 0.5
+    assert Profile(name="x").execution(Path("d"), threads=9).threads == 9
+    with pytest.raises(InvalidValue, match=r"cluster\.pause_seconds=-1"):
+        Profile(name="x", pause_seconds=-1.0)
