@@ -1,9 +1,7 @@
 """The layout rules of the package, each a function of source text read with `ast`; docs: CONTRIBUTING.md, Layout."""
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -53,12 +51,8 @@ PURE = (
 )
 """Files, relative to the package, whose functions depend on their arguments alone."""
 
-FILE_LINES, FUNCTION_LINES, PACKAGE_LINES = 300, 60, 13_000
-"""Files and functions count whole; the package counts lines of code, so that nobody saves on documentation."""
-
-_NO_CODE = {
-    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
-}  # fmt: skip
+FILE_LINES, FUNCTION_LINES = 300, 60
+"""Counted whole, documentation included."""
 
 # fmt: off
 _IMPURE_MODULES = {
@@ -224,20 +218,6 @@ def lengths(file: str, source: str) -> Iterator[Violation]:
                 yield Violation(
                     file, node.lineno, f"function length: {node.name} has {count} lines, at most {FUNCTION_LINES}"
                 )
-
-
-def code_lines(source: str) -> int:
-    """Count the lines that carry code: no blank lines, no comments, no docstrings (of fields neither)."""
-    lines = {
-        line
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type not in _NO_CODE
-        for line in range(token.start[0], token.end[0] + 1)
-    }
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return len(lines)
 
 
 def torch_free(file: str, source: str) -> Iterator[Violation]:

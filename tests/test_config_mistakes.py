@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from difair_hpc import config
+from difair_hpc.cli import main
 from difair_hpc.errors import DifairError, InvalidValue, UnknownKey, UserError
 from tests.test_config import Writer, own_files, run, study
 
@@ -240,3 +241,12 @@ def test_a_mistake_in_a_profile_is_named(own: Writer, content: Mapping[str, obje
         config.profile("mine")
     assert f"cluster.{key}" in str(caught.value)
     assert str(value) in str(caught.value) or "Did you mean" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["root", "data_root"])
+@pytest.mark.parametrize("verb", [["status"], ["why"], ["doctor"], ["sweep", "digits", "-n"]], ids=lambda verb: verb[0])
+def test_a_folder_that_cannot_be_is_named(key: str, verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*verb, f"{key}={'n' * 300}"]) == 2
+    said = capsys.readouterr().err
+    assert f"{key}=" in said
+    assert "a folder that can be looked at" in said

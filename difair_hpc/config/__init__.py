@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.config.places import UNREADABLE, choices, found, places_of, read_yaml
+from difair_hpc.config.places import UNREADABLE, choices, found, own_folder, places_of, read_yaml
 from difair_hpc.errors import InvalidValue, UnknownKey, UserError
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
 from difair_hpc.sweep.address import checked, checked_tracking, without_secret
@@ -84,8 +84,8 @@ def settings(values: Values) -> Settings:
     root = values.pop("root", None) or os.environ.get("DIFAIR_ROOT") or "outputs"
     data_root = values.pop("data_root", None) or os.environ.get("DIFAIR_DATA") or "data"
     return Settings(
-        root=Path(str(root)).absolute(),
-        data_root=Path(str(data_root)).absolute(),
+        root=own_folder("root", root),
+        data_root=own_folder("data_root", data_root),
         tracking_uri=checked_tracking(
             str(values.pop("tracking_uri", None) or os.environ.get("MLFLOW_TRACKING_URI") or "")
         ),

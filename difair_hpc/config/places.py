@@ -54,6 +54,21 @@ def found(folders: Sequence[Path], name: str, *, key: str) -> Path:
     )
 
 
+def own_folder(key: str, value: object) -> Path:
+    """Return the absolute path of a folder of the user's: it need not exist, but the system can be asked about it.
+
+    Raises:
+        InvalidValue: it cannot, such as one whose name is too long.
+    """
+    path = Path(str(value)).absolute()
+    try:
+        path.is_dir()
+    except OSError as error:
+        advice = f"This one cannot be: {error.strerror}."
+        raise InvalidValue(key, value, "a folder that can be looked at", advice=advice) from error
+    return path
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds.
 

@@ -24,6 +24,11 @@ _STUDY = {
         }
     ]
 }  # fmt: skip
+_ABSENT: dict[str, Any] = {
+    "search": "", "planned": None, "complete": False, "reasons": [], "chosen": [], "axes": [], "objectives": [],
+    "sampler": "",
+}  # fmt: skip
+"""What stands for a key that a stage of study.json lacks: an earlier version, or somebody, has left it out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,8 +111,8 @@ class Ledger:
 
     def description(self) -> Mapping[str, Any] | None:
         """Return what `describe` kept, or None where there is no such study, or the file is damaged."""
-        content: Mapping[str, Any] | None = read_json(self.path / "study.json", _STUDY)
-        return content
+        content = read_json(self.path / "study.json", _STUDY)
+        return None if content is None else {**content, "stages": [_ABSENT | stage for stage in content["stages"]]}
 
     def database_name(self) -> str:
         """Return a name of the study that no study of another output root has: they may share a database."""

@@ -9,6 +9,12 @@ import pytest
 from tests.fuzz.cases import SCALE, said, tree
 from tests.fuzz.words import line, with_file
 
+pytestmark = [  # commands that reach MLflow do so in this process
+    pytest.mark.filterwarnings("ignore:::mlflow"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
 
 def refused(*_: object) -> None:
     raise OSError("not from a test")

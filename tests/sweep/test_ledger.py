@@ -2,7 +2,23 @@
 
 from pathlib import Path
 
+import pytest
+
+from difair_hpc.cli import main
 from difair_hpc.sweep.ledger import Trial, ledger, studies
+
+WHOLE = {
+    "search": "grid",
+    "planned": 1,
+    "complete": True,
+    "book": "coarse-123456",
+    "reasons": [],
+    "chosen": [],
+    "axes": [],
+    "objectives": ["closed_set_accuracy"],
+    "sampler": "tpe",
+}
+"""What a stage says of itself in study.json beside its name and its trials."""
 
 
 def made(number: int, signature: str = "abc", alpha: float = 1.5) -> Trial:
@@ -47,3 +63,17 @@ def test_only_described_studies_are_listed(tmp_path: Path) -> None:
     assert ledger(tmp_path, "zebra").description() == {"study": "zebra", "stages": []}
     ledger(tmp_path, "ape").describe({"study": "ape", "stages": []})
     assert studies(tmp_path) == ["ape", "zebra"]
+
+
+@pytest.mark.parametrize("key", sorted(WHOLE))
+@pytest.mark.parametrize("words", [["status"], ["why", "1"], ["report"], ["logs", "1"], ["sync", "tracking_uri=none"]])
+def test_a_description_that_lacks_something_is_read_all_the_same(
+    tmp_path: Path, key: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = {"number": 0, "signature": "0123456789ab", "parameters": {"method.alpha": 6}}
+    stage = {"name": "coarse", "trials": [trial], **{name: value for name, value in WHOLE.items() if name != key}}
+    book = ledger(tmp_path, "mini")
+    book.path.mkdir(parents=True)
+    book.describe({"study": "mini", "stages": [stage]})
+    assert main([*words, f"root={tmp_path}"]) in (0, 1, 2)
+    assert "internal error" not in capsys.readouterr().err
