@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from difair_hpc.errors import Failure
 from tests.fuzz.cases import SCALE, said, tree
 from tests.fuzz.words import line, with_file
 
@@ -20,10 +21,15 @@ def refused(*_: object) -> None:
     raise OSError("not from a test")
 
 
+def left_out(*_: object, **__: object) -> None:
+    raise Failure("what would take minutes, or never return, is left out")
+
+
 @pytest.mark.parametrize("part", range(2))
 def test_odd_words_end_in_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("difair_hpc.cli.ui.os.execve", refused)
+    monkeypatch.setattr("difair_hpc.cli.ui.os.execve", left_out)
+    monkeypatch.setattr("difair_hpc.drill.drill.executed", left_out)
     monkeypatch.setattr("difair_hpc.data.catalogue._fetch", refused)
     (tmp_path / "kept").write_text("by the user")
     codes: Counter[int] = Counter()
