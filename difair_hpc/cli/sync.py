@@ -12,6 +12,9 @@ from difair_hpc.runs.shown import placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.pruning import pruned_runs
 
+_REBUILT_FROM = {"book", "axes", "objectives", "sampler"}
+"""Keys of a stage without which Optuna's study cannot be made again."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
@@ -91,7 +94,7 @@ def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tup
         begun = [stage for stage in stages if stage["search"] != "final" and stage["trials"]]
         if not begun:
             continue
-        if any("book" not in stage for stage in begun):
+        if any(not stage.keys() >= _REBUILT_FROM for stage in begun):
             tell(f"Optuna: study {name} was written by an earlier version; repeat its difair sweep, which rebuilds it")
             continue
         try:

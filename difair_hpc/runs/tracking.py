@@ -172,6 +172,7 @@ class Tracker:
 
     def _run(self, store: Store, key: Key, folder: RunFolder, label: str) -> "Run":
         from mlflow.entities import Param
+        from mlflow.exceptions import MlflowException
 
         spec, parent = folder.spec(), store.parent(key[1])
         tags = {
@@ -188,7 +189,11 @@ class Tracker:
             store.client.set_tag(run.info.run_id, "mlflow.parentRunId", parent)
         if not run.data.params:
             params = [Param(name, str(value)) for name, value in flat(spec.to_dict()).items()]
-            store.client.log_batch(run.info.run_id, params=params)
+            try:
+                store.client.log_batch(run.info.run_id, params=params)
+            except MlflowException:  # another process that ships the run may have been first
+                if not store.client.get_run(run.info.run_id).data.params:
+                    raise
         return run
 
     def _ship_points(self, store: Store, run: "Run", points: Mapping[int, Mapping[str, Any]]) -> None:

@@ -24,11 +24,8 @@ _STUDY = {
         }
     ]
 }  # fmt: skip
-_ABSENT: dict[str, Any] = {
-    "search": "", "planned": None, "complete": False, "reasons": [], "chosen": [], "axes": [], "objectives": [],
-    "sampler": "",
-}  # fmt: skip
-"""What stands for a key that a stage of study.json lacks: an earlier version, or somebody, has left it out."""
+_ABSENT: dict[str, Any] = {"search": "", "planned": None, "complete": False, "reasons": [], "chosen": []}
+"""What stands for a key that every stage of study.json has, and this one lacks: somebody has edited it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
