@@ -48,11 +48,9 @@ class Costs:
             cost = {"wall": time.monotonic() - began, "cpu": processor_seconds() - used}
             self._write({"test": item.nodeid, **cost})
 
+    @pytest.hookimpl(trylast=True)  # once the parent of forked processes has ended
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write what the process used in all; the one that only hands out tests waited for the others, which wrote."""
-        from tests import forked
-
-        forked.close()
         if not getattr(session.config.option, "numprocesses", None) or "PYTEST_XDIST_WORKER" in os.environ:
             self._write({"process": os.getpid(), "cpu": processor_seconds() + self._jobs()})
 

@@ -1,6 +1,5 @@
 """MLflow's own server on 127.0.0.1 for tests: a folder, a port and a process group of its own, ended by its number."""
 
-import itertools
 import os
 import signal
 import socket
@@ -9,7 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,24 +75,9 @@ def running_mlflow(folder: Path) -> Iterator[MlflowServer]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that nobody else will be given until a server of the test does.
-
-    Each process of tests has a range of its own, below those from which the kernel takes ports for anybody.
-    """
-    for port in _ports:
-        with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("the range never ends")
-
-
-def _own_ports() -> Iterator[int]:
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first, begin = 10_000 + 500 * (worker % 20), os.getpid() % 500
-    return (first + (begin + step) % 500 for step in itertools.count())
-
-
-_ports = _own_ports()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @contextmanager

@@ -27,6 +27,12 @@ def words(keys: dict[str, object]) -> list[str]:
     return [f"{key}={value}" for key, value in keys.items()]
 
 
+def overrides(epochs: int, **changes: object) -> list[str]:
+    """Return the keys as they are typed after a study that names benchmark and protocol itself."""
+    keys = {key: value for key, value in short(epochs, **changes).items() if key not in ("benchmark", "protocol")}
+    return words(keys)
+
+
 def base(epochs: int, **changes: object) -> str:
     """Return the keys as YAML in one line, for `base:` of a stage."""
     return json.dumps(short(epochs, **changes))

@@ -84,8 +84,7 @@ def test_what_is_built_works_in_a_new_environment(target: str, tmp_path: Path) -
     python = str(tmp_path / "venv/bin/python")
     for words in (["--require-hashes", "-r", str(ROOT / "requirements.lock")], ["--no-deps", str(built)]):
         run("-m", "uv", "pip", "install", "-q", "--python", python, *words, cwd=tmp_path)
-    keys = short.words({**short.SHORT, "protocol.epochs": 1, "protocol.cycles": 1})
-    own = [key for key in keys if not key.startswith(("benchmark=", "protocol="))]
+    own = short.overrides(1, protocol__cycles=1)
     words = ["sweep", "digits", "-y", "cluster.threads=1", "tracking_uri=none", "stages.final.methods=[difair]", *own]
     done = subprocess.run(
         [str(tmp_path / "venv/bin/difair"), *words], cwd=tmp_path, capture_output=True, text=True, check=False

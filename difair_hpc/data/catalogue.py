@@ -1,7 +1,6 @@
 """What `difair data` shows and fetches: every data set, whether it is under the data root, and its download."""
 
 import errno
-import importlib.util
 import sys
 import tempfile
 import zipfile
@@ -98,10 +97,8 @@ def download(name: str, data_root: Path) -> Path:
 
 def _state(name: str, data_root: Path, verify: bool) -> DatasetState:
     if name == "digits":
-        package = importlib.util.find_spec("sklearn")
-        where = Path(package.origin).parent if package and package.origin else Path("sklearn")
-        note = "comes with scikit-learn"
-        return DatasetState(name=name, where=where, present=True, complete=True, verified=True, missing=(), note=note)
+        home, note = published.scikit_learn(), "comes with scikit-learn"
+        return DatasetState(name=name, where=home, present=True, complete=True, verified=True, missing=(), note=note)
     where, absent = _place(name, data_root)
     present = where.is_dir() and any(where.iterdir())
     verified, note = None, ""

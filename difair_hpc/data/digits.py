@@ -1,13 +1,12 @@
 """scikit-learn's handwritten digits (1,797 images of 8 x 8 pixels, UCI optdigits): a benchmark without a download."""
 
-import importlib.util
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from difair_hpc.data.published import scikit_learn
 from difair_hpc.data.sets import ImageSet, chosen, spread_share
 
 TEST_SHARE = 0.2
@@ -36,12 +35,10 @@ def _read() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     From scikit-learn's file, since importing scikit-learn takes a second of every run's start; through its function in
     a version that keeps the file elsewhere.
     """
-    package = importlib.util.find_spec("sklearn")
-    if package is not None and package.origin is not None:
-        file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
-        if file.is_file():
-            rows = np.loadtxt(file, delimiter=",")
-            return rows[:, :64].reshape(-1, 8, 8), rows[:, 64]
+    file = scikit_learn() / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        rows = np.loadtxt(file, delimiter=",")
+        return rows[:, :64].reshape(-1, 8, 8), rows[:, 64]
     from sklearn.datasets import load_digits
 
     digits = load_digits()

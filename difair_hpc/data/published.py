@@ -1,10 +1,11 @@
-"""The published files of MNIST, SVHN, CIFAR-10 and CIFAR-100, and whether those on this disk are they.
+"""The published files of MNIST, SVHN, CIFAR-10 and CIFAR-100, whether this disk has them, and where scikit-learn is.
 
 The folders are torchvision's. So are the MD5 sums, but for those of MNIST's unpacked files, which stand below:
 torchvision lists the sums of its archives only, and takes any unpacked file of the right name.
 """
 
 import hashlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,3 +113,9 @@ def refuse_differing(name: str, data_root: Path, differences: Mapping[str, tuple
             f"{name} under {data_root} is not as published: {'; '.join(phrases)}. Remove the files and run "
             f"`difair data get {name}`, or admit them as they are with {WAIVER}."
         )
+
+
+def scikit_learn() -> Path:
+    """Return the folder of scikit-learn, which the digits come with; importing it would take a second."""
+    package = importlib.util.find_spec("sklearn")
+    return Path(package.origin).parent if package and package.origin else Path("sklearn")

@@ -36,6 +36,10 @@ def default_uri(root: Path) -> str:
     return server_of(root) or f"sqlite:///{root.absolute() / 'mlflow.db'}"
 
 
+_REPORT = {"time": float, "files": [str], "note": str}
+"""What `shown.keep_report` writes."""
+
+
 def pages(uri: str) -> dict[str, str]:
     """Return where MLflow's pages show the runs of each study: its name, the address below the server's."""
     with explained(uri):
@@ -122,7 +126,7 @@ class Tracker:
             Failure: the store cannot be used.
         """
         folder = self.root / "studies" / self._study
-        report = read_json(folder / REPORT) or {"time": "no report", "files": [], "note": ""}
+        report = read_json(folder / REPORT, _REPORT) or {"time": "no report", "files": [], "note": ""}
         with self._store() as store:
             study = store.client.get_run(store.parent())
             if study.data.tags.get(FINAL) == str(report["time"]):

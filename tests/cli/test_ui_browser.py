@@ -42,13 +42,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     here = tmp_path_factory.mktemp("ui")
     (here / "sweeps").mkdir()
     (here / "sweeps/mini.yaml").write_text(STUDY)
-    server = f"http://127.0.0.1:{free_port()}"
     with pytest.MonkeyPatch.context() as patch:  # the fixture that does this for a test comes too late here
         for name in [name for name in os.environ if name.startswith(FOREIGN_PREFIXES)]:
             patch.delenv(name)
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         with Running("sweep", "mini", "root=o", "cluster.parallel=2", "cluster.threads=1", cwd=here) as sweep:
             assert sweep.process.wait() == 0, sweep.text()
+        server = f"http://127.0.0.1:{free_port()}"  # when it is needed: another may take it meanwhile
         with Running("ui", "--port", server.rpartition(":")[2], "root=o", cwd=here) as ui:
             serves = f"MLflow on {server}"
             until(lambda: (serves in ui.text() and answers(f"{server}/health")) or not ui.alive(), running=ui)

@@ -117,8 +117,7 @@ def works_for(pid: int, root: Path) -> bool:
 )
 def test_a_study_under_faults_ends_like_one_that_nothing_happened_to(tmp_path: Path, faults: int, epochs: int) -> None:
     """Its runs pause for a second of each epoch: until the last fault they train, in all, for 60 epochs or 120."""
-    lasting = [*short.words(short.short(epochs, protocol__evaluate_every=epochs)), "cluster.pause_seconds=0.25"]
-    words = [word for word in lasting if not word.startswith(("benchmark=", "protocol="))]
+    words = [*short.overrides(epochs, protocol__evaluate_every=epochs), "cluster.pause_seconds=0.25"]
     outcome = drilled("--faults", str(faults), f"root={tmp_path}", *words, "cluster.precision=float32", cwd=tmp_path)
     assert outcome["differences"] == []
     assert outcome["code"] == 0, [record for record in outcome["records"] if record["problem"]]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
@@ -212,3 +213,15 @@ def test_a_figure_is_saved_three_times_with_equal_bytes_each_time(tmp_path: Path
     assert [content[:4] for content in first] == [b"\x89PNG", b"<?xm", b"%PDF"]
     assert [path.read_bytes() for path in save(figure, tmp_path / "maps" / "accuracy_0.4.png")] == first
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == sorted(path.name for path in paths)
+
+
+def test_files_are_those_that_matplotlib_itself_would_save(tmp_path: Path) -> None:
+    metadata: dict[str, dict[str, str | None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    files = save(heat_map(radius_grid()), tmp_path / "ours")
+    figure = heat_map(radius_grid())
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for file in files:
+        with mpl.rc_context({"svg.hashsalt": "difair"}):
+            figure.savefig(tmp_path / f"theirs{file.suffix}", dpi=150, metadata=metadata[file.suffix])
+        assert file.read_bytes() == (tmp_path / f"theirs{file.suffix}").read_bytes()

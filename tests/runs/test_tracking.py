@@ -3,7 +3,6 @@
 import json
 import sqlite3
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,7 +17,6 @@ from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import flat
 from difair_hpc.runs.store import FINAL
 from difair_hpc.train.trainer import TrainState
-from tests import forked
 from tests.runs.made import STEPS, created, execution, spec, stop_after
 from tests.runs.shown import client, history, put_dead, put_points, ship, shown, the_run, tracker
 from tests.train.tiny import tiny_data
@@ -247,27 +245,10 @@ def test_a_store_that_fails_is_named(root: Path) -> None:
         tracker(root / "other").settle(live=True)
 
 
-OPENER = """
-import sys
-from pathlib import Path
-from difair_hpc.runs.folder import run_folder
-from difair_hpc.runs.store import FINAL
-from difair_hpc.runs.tracking import Tracker, default_uri
-
-root = Path(sys.argv[1])
-tracker = Tracker(default_uri(root), root=root, study="digits")
-tracker.ship(run_folder(root, sys.argv[2]), stage="coarse", label="one")
-"""
-
-
-def test_six_processes_that_open_a_new_store_at_once_all_survive(tmp_path: Path) -> None:
-    place = created(tmp_path)
-    put_dead(place)
-    put_points(place, [1, 2, 3])
-    with (tmp_path / "said.txt").open("wb") as said:
-        words = [str(tmp_path), place.signature]
-        processes = [forked.started(words, cwd=tmp_path, out=said, code=OPENER) for _ in range(6)]
-        assert [process.wait() for process in processes] == [0] * 6, (tmp_path / "said.txt").read_text()
-    kinds = Counter(run.data.tags["difair.kind"] for kind in ("study", "stage", "run") for run in shown(tmp_path, kind))
-    assert kinds == {"study": 1, "stage": 1, "run": 1}
-    assert [epoch for epoch, _, _ in history(tmp_path, "train_loss")] == [1, 2, 3]
+def test_a_note_of_a_report_that_is_damaged_counts_as_none(root: Path) -> None:
+    by, note = tracker(root), root / "studies/digits/shown.json"
+    by.settle(live=True)
+    note.parent.mkdir(parents=True)
+    for text in ("[]", '{"time": 1}', "{"):
+        note.write_text(text)
+        by.finish_study()

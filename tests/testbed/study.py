@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -140,6 +141,17 @@ class Study:
         records = sorted((self.bed.folder / root).glob("runs/*/attempts/????.json"), reverse=True)
         return [path for path in records if not path.with_suffix(".end.json").exists()]
 
+    def kill_training(self, root: str) -> Path:
+        """Kill the process of a live attempt, and return its record; on the testbed all nodes are this machine."""
+        record = self.alive(root)[0]
+        os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+        return record
+
+    def fill_gpus(self) -> None:
+        """Submit urgent jobs for all GPUs, which run until `bed.open_gate`."""
+        for _ in range(8):
+            self.bed.submit_gated("--gres=gpu:1", "--partition=urgent")
+
     def running(self) -> dict[str, str]:
         """Return the study's running jobs by id, and their nodes."""
         lines = self.bed.ask("squeue", "-h", "-r", "-t", "running", "-o", "%j|%i|%N").splitlines()
@@ -206,3 +218,23 @@ def study_on(folder: Path) -> Iterator[Study]:
     study.write()
     yield study
     study.close()
+
+
+SBATCH = """#!/bin/bash
+# Submits, and then says that it failed: once.
+real=$(PATH=${PATH#*:} command -v sbatch)
+$real "$@" >{folder}/answer 2>&1
+[ -e {folder}/lied ] && exec cat {folder}/answer
+touch {folder}/lied
+echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+exit 1
+"""
+
+
+def lying_sbatch(folder: Path) -> str:
+    """Return a folder for PATH whose sbatch submits and denies it, once."""
+    place = folder / "bin"
+    place.mkdir()
+    (place / "sbatch").write_text(SBATCH.replace("{folder}", str(place)))
+    (place / "sbatch").chmod(0o755)
+    return str(place)

@@ -1,8 +1,5 @@
 """A study that nobody attends: its jobs carry it from stage to stage to its report."""
 
-import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +42,6 @@ def test_jobs_carry_a_study_through_its_stages(study: Study, parallel: int) -> N
 def test_a_last_run_that_is_killed_still_leads_to_the_report(study: Study) -> None:
     detached(study, "tracking_uri=none", **LASTING)
     study.wait("the last stage", lambda: len(study.epochs("o")) == 3)
-    (record,) = study.alive("o")
-    os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+    study.kill_training("o")
     wait_for_report(study)
     assert study.kinds("o") == {"died": 1}

@@ -20,8 +20,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 def test_lost_nodes_and_requeued_jobs_change_no_bit(study: Study) -> None:
     epochs = 24  # of a second
-    keys = short.short(epochs, protocol__evaluate_every=epochs)
-    tiny = [word for word in short.words(keys) if not word.startswith(("benchmark=", "protocol="))]
+    tiny = short.overrides(epochs, protocol__evaluate_every=epochs)
     words = ["cluster=bed", f"root={study.bed.folder / 'out'}", "cluster.pause_seconds=0.25", *tiny]
     environment = {"XDG_CACHE_HOME": str(study.bed.folder / "cache")}
     outcome = drilled(

@@ -3,16 +3,13 @@
 Each run lasts ten seconds by pauses, and each test waits for states: its deadline is for what hangs.
 """
 
-import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import short
-from tests.testbed.study import LASTING, Command, Study, study_on
+from tests.testbed.study import LASTING, Command, Study, lying_sbatch, study_on
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -43,12 +40,9 @@ def check_ends_as_undisturbed(study: Study, command: Command) -> None:
 
 def test_preempted_runs_go_on(study: Study) -> None:
     command = attended(study)
-    gate = study.bed.folder / "gate"
-    urgent = "until [ -e gate ]; do sleep 0.2; done"
-    for _ in range(8):  # all GPUs
-        study.bed.submit(urgent, "--gres=gpu:1", "--partition=urgent")
+    study.fill_gpus()
     study.wait("both were preempted", lambda: study.kinds("o")["preempted"] == RUNS)
-    gate.touch()
+    study.bed.open_gate()
     check_ends_as_undisturbed(study, command)
     assert study.kinds("o") == {"preempted": RUNS}
 
@@ -72,14 +66,9 @@ def test_a_run_whose_node_is_lost_goes_on(study: Study) -> None:
 
 def test_a_run_whose_process_is_killed_goes_on(study: Study) -> None:
     command = attended(study)
-    kill_a_training(study)
+    study.kill_training("o")
     check_ends_as_undisturbed(study, command)
     assert study.kinds("o") == {"died": 1}
-
-
-def kill_a_training(study: Study) -> None:
-    """Kill the process of an attempt; on the testbed all nodes are this machine."""
-    os.kill(json.loads(study.alive("o")[0].read_text())["pid"], signal.SIGKILL)
 
 
 def test_runs_go_on_without_their_command_and_another_takes_over(study: Study) -> None:
@@ -101,26 +90,6 @@ def test_a_controller_that_is_away_is_waited_for(study: Study) -> None:
     study.bed.control("start", "slurmctld")
     check_ends_as_undisturbed(study, command)
     assert not study.kinds("o"), "no attempt was interrupted"
-
-
-SBATCH = """#!/bin/bash
-# Submits, and then says that it failed: once.
-real=$(PATH=${PATH#*:} command -v sbatch)
-$real "$@" >{folder}/answer 2>&1
-[ -e {folder}/lied ] && exec cat {folder}/answer
-touch {folder}/lied
-echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
-exit 1
-"""
-
-
-def lying_sbatch(folder: Path) -> str:
-    """Return a folder for PATH whose sbatch submits and denies it, once."""
-    place = folder / "bin"
-    place.mkdir()
-    (place / "sbatch").write_text(SBATCH.replace("{folder}", str(place)))
-    (place / "sbatch").chmod(0o755)
-    return str(place)
 
 
 def test_jobs_that_sbatch_denied_are_adopted(study: Study) -> None:

@@ -1,16 +1,13 @@
 """A study that everything happens to, one thing after the other, ends with the bits of one that nothing happened to."""
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import short
-from tests.testbed.study import LASTING, QUIET, Study, study_on
-from tests.testbed.test_events import lying_sbatch
+from tests.testbed.study import LASTING, QUIET, Study, lying_sbatch, study_on
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.heavy("storm"), pytest.mark.timeout(2700)]
 
@@ -34,9 +31,7 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     assert "is being worked on by process" in study.said("sweep", "mini", "cluster=bed", "root=loud", code=2)
     assert attached.works, "refused while the first works"
 
-    urgent = "until [ -e gate ]; do sleep 0.2; done"
-    for _ in range(8):  # all GPUs: preemption
-        bed.submit(urgent, "--gres=gpu:1", "--partition=urgent")
+    study.fill_gpus()
     study.wait("preempted runs saved", lambda: study.kinds("loud")["preempted"] == 3)
     bed.open_gate()
     study.wait("all runs at work again", lambda: study.at_work("loud") == 3)
@@ -49,8 +44,7 @@ def test_a_storm_of_everything_changes_no_bit(study: Study) -> None:
     study.wait("the command has noticed", lambda: "nable to contact" in attached.text())
     bed.control("start", "slurmctld")
 
-    killed = study.alive("loud")[0]
-    os.kill(json.loads(killed.read_text())["pid"], signal.SIGKILL)
+    killed = study.kill_training("loud")
     study.wait("the killed one is known", lambda: study.kinds("loud")["died"] == 1)
     study.wait("all runs at work again", lambda: study.at_work("loud") == 3)
 
