@@ -64,11 +64,11 @@ def save(figure: Figure, path: Path, suffixes: Sequence[str] = tuple(_FORMATS)) 
     name = path.stem if path.suffix in _FORMATS else path.name
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # a second layout pass would move everything by a hair, in each file differently
-    figure.dpi = _DOTS_PER_INCH
     usable_folder(path.parent, key="figure folder")
     written = []
     for suffix in suffixes:
         stream = io.BytesIO()
+        figure.dpi = _DOTS_PER_INCH  # SVG and PDF leave their own behind
         with mpl.rc_context({"svg.hashsalt": "difair"}):
             canvas, method, metadata = _FORMATS[suffix]
             getattr(canvas(figure), method)(stream, metadata=metadata)
