@@ -50,7 +50,8 @@ def test_why_tells_how_it_ended_and_what_happens_next(capsys: pytest.CaptureFixt
         'the last error:\nFile "a.py", line 7, in b',
         f"the end of {here}/o/jobs/77_0_log.err:\n  Traceback [bold]…\n",
         "next: the next tick submits it: attempt 2 failed (KeyError: 'x'); it may be tried again",
-        "by hand: difair train benchmark=digits method=cross_entropy protocol=short ",
+        "by hand: difair train benchmark=digits method=cross_entropy protocol=short benchmark.train_per_class=10 "
+        "protocol.epochs=2 protocol.warmup_epochs=0.0 protocol.batch_size=16 root=",
     ):
         assert part in out
     assert "of another attempt" not in out
