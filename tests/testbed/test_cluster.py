@@ -5,6 +5,7 @@ import re
 import signal
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,9 @@ def test_a_requeued_job_runs_again_soon(cluster: Cluster) -> None:
     cluster.open_gate()
     cluster.wait("COMPLETED", job)
     cluster.wait_accounted(job, ["REQUEUED", "COMPLETED"])
+    first, second = cluster.ask("sacct", "-n", "-X", "-P", "--duplicates", "-j", job, "-o", "End,Eligible").splitlines()
+    ended, eligible = (datetime.fromisoformat(text) for text in (first.split("|")[0], second.split("|")[1]))
+    assert eligible - ended < timedelta(seconds=100), "as SLURM itself decided, however busy the machine is"
 
 
 @pytest.mark.heavy("testbed")
