@@ -16,10 +16,9 @@ from difair_hpc.errors import InvalidValue, UnknownKey, UserError
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
 from difair_hpc.sweep.address import checked, checked_tracking, without_secret
 from difair_hpc.sweep.profile import Profile
-from difair_hpc.sweep.rungs import check_rungs
+from difair_hpc.sweep.rules import check_keys, check_rules
 from difair_hpc.sweep.space import foreseen, run_keys
 from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
-from difair_hpc.sweep.stages import check_rule
 
 GROUPS = ("benchmark", "method", "protocol")
 """Keys whose value is the name of a file in sweeps/<key>/."""
@@ -194,11 +193,8 @@ def study(name: str, values: Values) -> StudySpec:
         raise UnknownKey(min(unknown), ["study", "stages"], where=f"sweeps/{name}.yaml")
     stages = tuple(_stage(key, value, everywhere) for key, value in _mapping("stages", content["stages"]).items())
     spec = StudySpec(name=str(content.get("study", name)), stages=stages)
-    for stage in stages:
-        built = [build_run(stage.base, parameters) for parameters in foreseen(stage)]
-        for run_ in built:
-            check_rule(stage, flat(run_.to_dict()))
-        check_rungs(stage, [run_.protocol for run_ in built])
+    built = {stage.name: [build_run(stage.base, parameters) for parameters in foreseen(stage)] for stage in stages}
+    check_rules(spec, built)
     return spec
 
 
@@ -207,6 +203,7 @@ def _stage(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any])
     values = dict(_mapping(key, content))
     if "search" not in values:
         raise InvalidValue(f"{key}.search", "nothing", "one of grid, optuna, final")
+    check_keys(name, values, everywhere)
     axes, base = (_mapping(f"{key}.{part}", values.pop(part, None) or {}) for part in ("space", "base"))
     rule = values.pop("choose", {})  # null: nothing is to be chosen
     choose = None if rule is None else build(ChoiceRule, _mapping(f"{key}.choose", rule), key=f"{key}.choose")

@@ -1,6 +1,7 @@
 """From a search space to parameters, and from parameters to the keys of a run. Pure."""
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,8 +33,18 @@ def resolved(axes: Sequence[Axis], chosen: Mapping[str, Sequence[Parameters]]) -
             result.append(axis)
             continue
         values = [choice[axis.key] for choice in chosen[axis.chosen_in]]
-        result.append(Axis(key=axis.key, values=tuple(sorted(set(values)))))
+        distinct = {_order(value): value for value in reversed(values)}
+        result.append(Axis(key=axis.key, values=tuple(distinct[place] for place in sorted(distinct))))
     return result
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    """Return the place of a plain value among others: null, true and false, numbers, texts, lists."""
+    if isinstance(value, int | float):
+        return (1 if isinstance(value, bool) else 2, value, "")
+    if value is None or isinstance(value, str):
+        return (0 if value is None else 3, 0.0, value or "")
+    return (4, 0.0, json.dumps(value))
 
 
 def final_parameters(stage: StageSpec, chosen: Mapping[str, Sequence[Parameters]]) -> list[Parameters]:
