@@ -31,6 +31,7 @@ PURE = (
     "sweep/describe.py",
     "sweep/space.py",
     "sweep/stages.py",
+    "sweep/rules.py",
     "sweep/plan.py",
     "sweep/ends.py",
     "sweep/jobs.py",

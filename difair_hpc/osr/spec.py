@@ -170,7 +170,6 @@ OWN_SCORES: dict[str, tuple[str, ...]] = {
 """Scores that belong to a method, its own first; further ones come with osr/evaluation.py."""
 
 
-
 def measured(method: str) -> tuple[str, ...]:
     """Return what a training with the method is worth on known images alone, which is all that a search may look at."""
     spheres = ("occupancy",) if issubclass(METHOD_SPECS[method], DifairSpec) else ()

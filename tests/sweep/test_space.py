@@ -38,6 +38,26 @@ def test_an_axis_takes_what_an_earlier_stage_chose_once_each_and_sorted() -> Non
     assert resolved([taken, RADIUS], chosen) == [Axis(key="method.alpha", values=(6.0, 10.0)), RADIUS]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.5, None, 2, None], (None, 0.5, 2)),
+        (["sgd", "adam", "sgd"], ("adam", "sgd")),
+        ([True, False, True], (False, True)),
+        ([["Shear"], [], ["Shear"]], (["Shear"], [])),
+        (["b", 2, None, [1], True], (None, True, 2, "b", [1])),
+    ],
+)
+def test_values_of_any_kind_are_taken_once_each_in_an_order_of_their_own(
+    values: list[object], expected: tuple[object, ...]
+) -> None:
+    taken = Axis(key="protocol.any", chosen_in="coarse")
+    for order in (values, values[::-1]):
+        (axis,) = resolved([taken], {"coarse": [{"protocol.any": value} for value in order]})
+        assert sorted(map(repr, axis.values)) == sorted(map(repr, expected))
+        assert axis.values == resolved([taken], {"coarse": [{"protocol.any": value} for value in values]})[0].values
+
+
 def test_radius_becomes_the_share_of_the_anchor_distance() -> None:
     # Anchors with 8 features per class and alpha 5 lie sqrt(2 * 8) * 5 = 20 apart; 6 / 20 = 0.3.
     keys = {"method.alpha": 5, "method.features_per_class": 8, "method.radius": 6, "method.name": "difair"}
