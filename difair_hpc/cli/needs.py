@@ -1,9 +1,30 @@
 """What a command needs before it begins: the data sets of its benchmarks."""
 
+import os
 from collections.abc import Iterable
 
 from difair_hpc.config import Settings
-from difair_hpc.errors import DataMissing
+from difair_hpc.errors import DataMissing, UserError
+
+
+def require_root(where: Settings, words: Iterable[str]) -> None:
+    """Refuse an output root that somebody has named and that is no folder: a command that reads would find nothing.
+
+    Args:
+        where: The settings.
+        words: Of the command.
+
+    Raises:
+        UserError: names the folder, and where that name is from.
+    """
+    if where.root.is_dir():
+        return
+    word = next((word for word in words if word.startswith("root=")), None)
+    if word is None and (named := os.environ.get("DIFAIR_ROOT")):
+        word = f"DIFAIR_ROOT={named}"
+    if word is not None:
+        what = "is no folder" if where.root.exists() else "does not exist"
+        raise UserError(f"{word}: {where.root} {what}; difair sweep and difair train make an output root.")
 
 
 def require_data(benchmarks: Iterable[str], where: Settings) -> None:

@@ -13,6 +13,7 @@ from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.rungs import in_words
 from difair_hpc.sweep.space import certain_trials, foreseen, run_of
 from difair_hpc.sweep.spec import StageSpec, StudySpec
+from difair_hpc.words import counted
 
 
 def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: Console) -> None:
@@ -22,14 +23,17 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
         waits = stage.search == "optuna" or stage.chosen_in or any(axis.chosen_in for axis in stage.space)
         wanted = [] if waits else certain_trials(stage, {}, [])
         most = "at most " if stage.prune else ""
-        screen.print(f"stage {stage.name} ({stage.search}): {run_count(cost.runs)} of {most}{cost.epochs} epochs")
+        screen.print(
+            f"stage {stage.name} ({stage.search}): {run_count(cost.runs)} of {most}{counted(cost.epochs, 'epoch')}"
+        )
         if stage.prune:
             screen.print(f"  {_pruning(stage, profile)}", soft_wrap=True)
         listed: set[str] = set()
         for parameters in wanted:
             spec = run_of(stage, parameters, config.build_run)
             done = run_folder(where.root, spec.signature).state().status
-            rest = "the same training" if spec.signature in listed else f"{spec.protocol.epochs} epochs  {done}"
+            own = f"{counted(spec.protocol.epochs, 'epoch')}  {done}"
+            rest = "the same training" if spec.signature in listed else own
             screen.print(f"  {spec.signature}  {run_label(parameters)}  {rest}")
             listed.add(spec.signature)
         if waits and stage.search != "optuna":
@@ -38,7 +42,10 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
     if profile.has_gpus:
         hours = study_gpu_hours(study, profile)
         most = "at most " if any(stage.prune for stage in study.stages) else ""
-        screen.print(f"{most}about {hours:.0f} GPU-hours if nothing were done yet, {_rate(profile)}", soft_wrap=True)
+        screen.print(
+            f"{most}about {counted(hours, 'GPU-hour', form='.0f')} if nothing were done yet, {_rate(profile)}",
+            soft_wrap=True,
+        )
     screen.print(f"{run_count(total, 'are')} certain from the start; nothing was started")
 
 
@@ -51,7 +58,7 @@ def confirm(study: StudySpec, profile: Profile, screen: Console) -> bool:
     hours = study_gpu_hours(study, profile)
     if not profile.has_gpus or hours <= profile.ask_above_gpu_hours:
         return True
-    text = f"study {study.name} may need {hours:.0f} GPU-hours ({_rate(profile)})"
+    text = f"study {study.name} may need {counted(hours, 'GPU-hour', form='.0f')} ({_rate(profile)})"
     if not sys.stdin.isatty():
         limit = f"ask_above_gpu_hours={profile.ask_above_gpu_hours:g}"
         raise UserError(f"{text}, more than {limit} of profile {profile.name}; repeat with -y to begin it.")

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from difair_hpc import config
@@ -71,6 +72,14 @@ def repeat(where: config.Settings, study: str, *, attach: bool) -> int:
     return sweep.run(_as_arguments(request, where, detached=detached))
 
 
+def _brought_along(words: Sequence[str], root: Path) -> list[str]:
+    """Return the words of a request with what lay below its output root below this one: it may have been moved."""
+    old = next((word.removeprefix("root=").strip("\"'") for word in reversed(words) if word.startswith("root=")), "")
+    if not old or Path(old) == root:
+        return list(words)
+    return [word if word.startswith("root=") else word.replace(f"{old}/", f"{root}/") for word in words]
+
+
 def _as_arguments(request: Request, where: config.Settings, *, detached: bool) -> argparse.Namespace:
-    words = [*request.words, f"root={where.root}"]
+    words = [*_brought_along(request.words, where.root), f"root={where.root}"]
     return argparse.Namespace(name=request.name, detach=detached, tick=False, dry_run=False, yes=True, words=words)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from difair_hpc import config
+from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.overview import StudyOverview, overview
 from difair_hpc.errors import UserError
 from difair_hpc.sweep.select import RunRow, select
@@ -14,6 +15,7 @@ def split_words(words: Sequence[str]) -> tuple[config.Settings, list[str]]:
     """Return the settings among the words, and the other words."""
     is_setting = [word.partition("=")[0] in config.SETTING_KEYS and "=" in word for word in words]
     where = config.settings_only([word for word, yes in zip(words, is_setting, strict=True) if yes])
+    require_root(where, words)
     return where, [word for word, yes in zip(words, is_setting, strict=True) if not yes]
 
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from difair_hpc import config
+from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import DataDamaged, NewerSchema, RunBusy, UserError
 from difair_hpc.files import keep_private
@@ -11,6 +12,7 @@ from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.shown import placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.pruning import pruned_runs
+from difair_hpc.words import counted
 
 _REBUILT_FROM = {"book", "axes", "objectives", "sampler"}
 """Keys of a stage without which Optuna's study cannot be made again."""
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ship the runs of all studies, and the single ones; then rebuild the searches."""
     where = config.settings_only(arguments.words)
+    require_root(where, arguments.words)
     keep_private(where.root)
     screen = console()
     if arguments.rebuild:
@@ -38,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         shipped, unreadable = synchronise(where)
         tell(f"{run_count(shipped, 'are')} up to date in MLflow")
     searches, trials = rebuild_searches(where, tell)
-    tell(f"Optuna: {searches} studies, {trials} trials in {where.storage or where.root / 'studies'}")
+    tell(
+        f"Optuna: {counted(searches, 'study')}, {counted(trials, 'trial')} in {where.storage or where.root / 'studies'}"
+    )
     for problem in unreadable:
         tell(f"left out: {problem}")
     return 1 if unreadable else 0

@@ -13,6 +13,7 @@ from difair_hpc.files import keep_private
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
+from difair_hpc.words import counted
 
 STUDY, STAGE = "train", "single"
 """What single runs have for a study and a stage."""
@@ -93,7 +94,8 @@ def _show(folder: RunFolder) -> int:
             screen.print(f"AUROC {score} {value:.4f}")
     for warning in result["warnings"]:
         screen.print(f"warning: {warning}")
-    screen.print(f"{result['epochs']} epochs in {duration(result['seconds'])}, result in {folder.path / 'result.json'}")
+    length = counted(result["epochs"], "epoch")
+    screen.print(f"{length} in {duration(result['seconds'])}, result in {folder.path / 'result.json'}")
     return 0
 
 

@@ -14,6 +14,7 @@ from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.ends import MEANINGS
+from difair_hpc.words import counted
 
 _LOG_LINES = 12
 
@@ -48,7 +49,7 @@ def _tell(attempt: AttemptView, screen: Console) -> None:
     place = attempt.place
     where = " ".join(part for part in (place.node, f"job {place.job}" if place.job else "") if part)
     epoch, step = attempt.position
-    position = f"epoch {epoch}" + (f" and {step} steps" if step else "")
+    position = f"epoch {epoch}" + (f" and {counted(step, 'step')}" if step else "")
     if attempt.alive:
         said = "it works"
     elif attempt.kind in MEANINGS:

@@ -19,6 +19,7 @@ from difair_hpc.data.published import differing, missing, published, refuse_diff
 from difair_hpc.data.sets import ImageSet, joined, of_classes
 from difair_hpc.data.splits import CIFAR10_NAMES, CIFAR100_NAMES, DIGIT_NAMES
 from difair_hpc.errors import DataDamaged
+from difair_hpc.words import counted
 
 Part = Literal["train", "test"]
 
@@ -163,7 +164,7 @@ def _checked(path: Path, images: np.ndarray, labels: np.ndarray, *, shape: tuple
     if images.dtype != np.uint8 or images.shape[1:] != shape:
         problem = f"images of type {images.dtype} and shape {images.shape[1:]}, expected uint8 and {shape}"
     elif labels.shape != images.shape[:1]:
-        problem = f"{len(images)} images but labels of shape {labels.shape}"
+        problem = f"{counted(len(images), 'image')} but labels of shape {labels.shape}"
     elif labels.size and labels.dtype.kind not in "iu":
         problem = f"labels of type {labels.dtype}, expected whole numbers"
     elif labels.size and (labels.min() < 0 or labels.max() >= classes):

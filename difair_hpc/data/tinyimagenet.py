@@ -20,6 +20,7 @@ from PIL import Image
 from difair_hpc.data.published import there
 from difair_hpc.data.sets import ImageSet
 from difair_hpc.errors import DataDamaged
+from difair_hpc.words import counted
 
 FOLDER = "tiny-imagenet-200"
 """Folder under the data root, as in the official archive."""
@@ -55,9 +56,8 @@ def class_ids(folder: Path, order: Order) -> tuple[str, ...]:
     """
     lines = _lines(folder / "wnids.txt")
     if len(lines) != CLASSES or len(set(lines)) != CLASSES:
-        raise DataDamaged(
-            f"{folder / 'wnids.txt'} has {len(lines)} lines with {len(set(lines))} different ids, expected {CLASSES}."
-        )
+        found = f"{counted(len(lines), 'line')} with {counted(len(set(lines)), 'different id')}"
+        raise DataDamaged(f"{folder / 'wnids.txt'} has {found}, expected {CLASSES}.")
     return tuple(sorted(lines) if order == "sorted" else lines)
 
 
@@ -77,10 +77,9 @@ def differing(folder: Path) -> dict[str, tuple[str, ...]]:
         wrong = [wnid for wnid in wnids if counts[wnid] != expected]
         if wrong:
             place = f"{FOLDER}/{'train' if part == 'train' else 'val'}"
-            found[part] = (
-                f"{place} holds {counts.total()} images, published are {CLASSES * expected} ({counts[wrong[0]]} of "
-                f"class {wrong[0]}, published are {expected}; {len(wrong)} of {CLASSES} classes differ)",
-            )
+            held = f"{place} holds {counted(counts.total(), 'image')}, published are {CLASSES * expected}"
+            first = f"{counts[wrong[0]]} of class {wrong[0]}, published are {expected}"
+            found[part] = (f"{held} ({first}; {len(wrong)} of {CLASSES} classes differ)",)
     return found
 
 

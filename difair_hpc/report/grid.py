@@ -60,7 +60,9 @@ def length_notes(rows: Sequence[ResultRow]) -> list[str]:
     """Say for how long runs were trained and on which images they were measured, where any was."""
     if not (done := completed(rows)):
         return []
-    length = f"Trained for {joined(sorted({row.epochs for row in done}))} epochs (the paper: {published.EPOCHS})"
+    epochs = sorted({row.epochs for row in done})
+    unit = "epoch" if epochs == [1] else "epochs"
+    length = f"Trained for {joined(epochs)} {unit} (the paper: {published.EPOCHS})"
     return [f"{length}, measured on {joined(sorted({str(row.held_out) for row in done}))} images."]
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from difair_hpc.report.canvas import COLOURS, literal, new_figure, without_values
 from difair_hpc.report.rows import ResultRow, is_chosen, overlapping
+from difair_hpc.words import counted
 
 Setting = float | str | bool
 Trial = tuple[Mapping[str, Setting], float]
@@ -43,7 +44,9 @@ def parameter_importances(trials: Sequence[Trial], *, value: str = "closed-set a
     names = [name for name in _shared(trials) if len({settings[name] for settings, _ in trials}) > 1]
     figure = new_figure(7, 1.6 + 0.5 * max(2, len(names)))
     if len(trials) < _LEAST:
-        return without_values(figure, title, f"{len(trials)} trials with a value, at least {_LEAST} are needed")
+        return without_values(
+            figure, title, f"{counted(len(trials), 'trial')} with a value, at least {_LEAST} are needed"
+        )
     if not names or len({result for _, result in trials}) == 1:
         return without_values(figure, title, "no parameter changed" if not names else "every trial has the same value")
     found = dict(zip(_QUESTIONS, _importances(trials, names), strict=True))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from difair_hpc.report.canvas import COLOURS, MARKERS, new_figure, without_values
 from difair_hpc.report.images import RunImages
 from difair_hpc.report.views import class_means, evenly, representations, run_title, shown_name
+from difair_hpc.words import counted
 
 LIMIT = 2000
 """Images at most, known and unknown together."""
@@ -44,8 +45,9 @@ def representation_map(run: RunImages, limit: int = LIMIT) -> Figure:
     _classes(left, known_B2, known_B, numbered)
     right.plot(*known_B2.T, ls="", marker="o", ms=2.5, color="0.7", mew=0, label="known images")
     _classes(right, unknown_B2, unknown_B, named)
-    both = f"known and unknown: {len(known_B) + len(unknown_B)} images" if len(unknown_B) else "no unknown classes"
-    for ax, words in ((left, f"known: {len(known_B)} images"), (right, both)):
+    both = f"known and unknown: {counted(len(known_B) + len(unknown_B), 'image')}"
+    both = both if len(unknown_B) else "no unknown classes"
+    for ax, words in ((left, f"known: {counted(len(known_B), 'image')}"), (right, both)):
         _marks(ax, marks)
         ax.set_title(words, fontsize=9)
         ax.set(xticks=[], yticks=[])

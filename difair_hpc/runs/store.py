@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from difair_hpc.errors import Failure
 from difair_hpc.files import usable_folder, write_once
+from difair_hpc.runs.moved import adopt, artifact_place
 from difair_hpc.runs.server import check_credentials, remedy
 from difair_hpc.runs.shown import first_tags
 
@@ -53,6 +54,7 @@ class Store:
         self._lock = usable_folder(root, key="root") / ".mlflow.lock" if uri.startswith("sqlite:") else None
         self._root = root_name(root)
         with _one_at_a_time(self._lock):
+            adopt(root, uri)
             self.client = client_of(uri)
             self.experiment = self._opened(root)
 
@@ -111,7 +113,7 @@ class Store:
         tags = first_tags(self._study, root)
         found = self.client.get_experiment_by_name(self._study)
         if found is None:
-            place = (root.absolute() / "mlartifacts" / self._study).as_uri() if self._lock is not None else None
+            place = artifact_place(root, self._study) if self._lock is not None else None
             try:
                 return str(self.client.create_experiment(self._study, artifact_location=place, tags=tags))
             except MlflowException:

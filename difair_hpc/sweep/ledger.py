@@ -10,6 +10,7 @@ from typing import Any
 
 from difair_hpc.files import Form, append_line, parse_json, read_json, read_text, write_atomically, write_once
 from difair_hpc.sweep.space import Parameters
+from difair_hpc.words import counted
 
 _TRIAL = {"number": int, "parameters": dict, "signature": re.compile(r"\w[\w.-]*")}
 _RUNG = {
@@ -63,7 +64,7 @@ class Rung:
 
     def __str__(self) -> str:
         """Say what was compared."""
-        came = f"{self.needed:.4f} was needed among the {self.reached} runs that had come so far"
+        came = f"{self.needed:.4f} was needed among the {counted(self.reached, 'run')} that had come so far"
         return f"{self.metric} {self.value:.4f} at epoch {self.epoch}; {came}"
 
 

@@ -196,7 +196,7 @@ def _body(path: Path) -> bytes:
     content = path.read_bytes()
     body, footer = content[:-_FOOTER], content[-_FOOTER:]
     if footer != _MAGIC + hashlib.sha256(body).digest():
-        raise ValueError(f"its {len(content)} bytes do not match its digest")
+        raise ValueError(f"its content ({len(content)} bytes) does not match its digest")
     return body
 
 
