@@ -30,6 +30,8 @@ NO_COUNTS = {
         (3, "study", "", "3 studies"),
         (2, "key", "", "2 keys"),
         (2, "class", "were", "2 classes were"),
+        (2, "epoch", "", "2 epochs"),
+        (2, "batch", "", "2 batches"),
     ],
 )
 def test_a_noun_and_its_verb_agree_with_their_number(count: int, noun: str, verb: str, text: str) -> None:

@@ -10,9 +10,8 @@ from difair_hpc import config
 from difair_hpc.cli.overview import StudyOverview
 from difair_hpc.cli.screen import console
 from difair_hpc.cli.selection import SELECTORS, one
-from difair_hpc.runs.attempts import AttemptView, views
+from difair_hpc.runs.attempts import AttemptView, newest, views
 from difair_hpc.runs.folder import run_folder
-from difair_hpc.sweep.lease import is_attended
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import RunRow
 
@@ -56,7 +55,8 @@ def goes_on(root: Path, study: StudyOverview, row: RunRow) -> bool:
     """Whether somebody may still execute a run that nobody executes at this moment."""
     if row.state in _OVER:
         return False
-    return row.state in ("running", "queued") or bool(study.jobs) or is_attended(ledger(root, study.study).path)
+    driver = newest(ledger(root, study.study).path)
+    return row.state in ("running", "queued") or bool(study.jobs) or (driver is not None and driver.alive)
 
 
 def log_part(root: Path, attempts: Sequence[AttemptView], position: int, suffix: str) -> tuple[Path, str]:

@@ -24,7 +24,8 @@ def require_root(where: Settings, words: Iterable[str]) -> None:
         word = f"DIFAIR_ROOT={named}"
     if word is not None:
         what = "is no folder" if where.root.exists() else "does not exist"
-        raise UserError(f"{word}: {where.root} {what}; difair sweep and difair train make an output root.")
+        said = f"{word}: there is nothing in {where.root}, which {what}"
+        raise UserError(f"{said}; difair sweep and difair train make an output root.")
 
 
 def require_data(benchmarks: Iterable[str], where: Settings) -> None:

@@ -64,7 +64,9 @@ def repeat(where: config.Settings, study: str, *, attach: bool) -> int:
     """Repeat the command that asked for a study: detached on SLURM unless `attach`, else attended."""
     request = request_of(where.root, study)
     if request is None:
-        raise UserError(f"study {study} does not say how it was asked for; repeat its difair sweep command.")
+        kept = ledger(where.root, study).path / "request.json"
+        why = f"{kept} is {'damaged' if os.path.lexists(kept) else 'missing'}"
+        raise UserError(f"study {study} does not say how it was asked for ({why}); repeat its difair sweep command.")
     folder = Path(request.folder)
     if folder.is_dir():
         os.chdir(folder)  # where its own sweeps/ and slurm/ are

@@ -10,6 +10,7 @@ from difair_hpc.cli.logs import log_part
 from difair_hpc.cli.screen import ago, console, duration
 from difair_hpc.cli.selection import SELECTORS, one
 from difair_hpc.runs.attempts import AttemptView, views
+from difair_hpc.runs.damage import damaged
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.shown import run_label
@@ -34,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     mark = read_mark(folder.path)
     if mark.hold:
         screen.print(f"{mark.hold} by {mark.by}, {ago(mark.time)}", markup=False)
+    for path, meaning in damaged(folder.path).items():
+        screen.print(f"damaged: {path}: {meaning}", soft_wrap=True, markup=False)
     attempts = views(folder.path)
     for attempt in attempts:
         _tell(attempt, screen)

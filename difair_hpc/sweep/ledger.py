@@ -103,6 +103,15 @@ class Ledger:
         contents = (parse_json(line, form) for line in read_text(self.path / f"{name}.jsonl").splitlines())
         return (content for content in contents if content is not None)
 
+    def damaged_lines(self) -> dict[str, int]:
+        """Return the names of the lists that have lines which are passed over, with how many."""
+        found: dict[str, int] = {}
+        for path in sorted(self.path.glob("*.jsonl")):
+            form = _RUNG if path.stem.endswith(".rungs") else _TRIAL
+            lines = [line for line in read_text(path).splitlines() if line]
+            found[path.name] = len(lines) - sum(1 for _ in self._lines(path.stem, form))
+        return {name: lost for name, lost in found.items() if lost}
+
     def describe(self, content: Mapping[str, Any]) -> None:
         """Keep the study's stages as data, so that reading commands need no sweep file."""
         write_atomically(self.path / "study.json", json.dumps(content, indent=1))

@@ -220,11 +220,12 @@ def _wants_a_job(trial: TrialView, busy: Collection[str], limits: Limits) -> boo
 def _why(trial: TrialView) -> str:
     state = trial.state
     if state.status == "new":
-        return "it was never started"
+        return state.message or "it was never started"
     if trial.last and trial.last not in ("failed", "stopped", "died"):
         return f"at epoch {state.epoch}, {MEANINGS[trial.last]}"
+    died = f"attempt {state.attempts} died without a word"
     return {
         "stopped": f"it was stopped at epoch {state.epoch} and goes on from there",
         "failed": f"attempt {state.attempts} failed ({state.message}); it may be tried again",
-        "dead": f"attempt {state.attempts} died without a word; it goes on from its last checkpoint",
+        "dead": f"{state.message or died}; it goes on from its last checkpoint",
     }[state.status]
