@@ -1,27 +1,28 @@
 """What a command needs before it begins: the data sets of its benchmarks."""
 
-import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from difair_hpc.config import Settings
 from difair_hpc.errors import DataMissing, UserError
 
+if TYPE_CHECKING:
+    from difair_hpc.data.catalogue import DatasetState
+
 
 def require_root(where: Settings, words: Iterable[str]) -> None:
-    """Refuse an output root that somebody has named and that is no folder: a command that reads would find nothing.
+    """Refuse a typed root= that is no folder: a command that reads would find nothing.
 
     Args:
         where: The settings.
         words: Of the command.
 
     Raises:
-        UserError: names the folder, and where that name is from.
+        UserError: names the folder.
     """
     if where.root.is_dir():
         return
     word = next((word for word in words if word.startswith("root=")), None)
-    if word is None and (named := os.environ.get("DIFAIR_ROOT")):
-        word = f"DIFAIR_ROOT={named}"
     if word is not None:
         what = "is no folder" if where.root.exists() else "does not exist"
         said = f"{word}: there is nothing in {where.root}, which {what}"
@@ -41,5 +42,10 @@ def require_data(benchmarks: Iterable[str], where: Settings) -> None:
         return
     missing = [state for state in inspect(where.data_root, verify=False) if state.name in names and not state.complete]
     if missing:
-        lines = [f"{state.name}: expected in {state.where}; difair data get {state.name}" for state in missing]
+        lines = [f"{state.name}: expected in {state.where}; {_how(state)}" for state in missing]
         raise DataMissing("data sets are missing:\n  " + "\n  ".join(lines))
+
+
+def _how(state: "DatasetState") -> str:
+    """Return what is there instead and what to do with it, or how to fetch the data set."""
+    return f"difair data get {state.name}" if "Get it with" in state.note else state.note.rstrip(".")

@@ -60,7 +60,7 @@ def open_source(
     if name == "tinyimagenet":
         return _open_tinyimagenet(data_root, verify, order)
     files = published(name)
-    refuse_missing(name, data_root, missing(files, data_root))
+    refuse_missing(name, data_root, files.folder, missing(files, data_root))
     differences = differing(files, data_root)
     if verify:
         refuse_differing(name, data_root, differences)
@@ -76,7 +76,7 @@ def open_source(
 
 def _open_tinyimagenet(data_root: Path, verify: bool, order: Literal["sorted", "wnids"]) -> Source:
     folder = data_root / tinyimagenet.FOLDER
-    refuse_missing("tinyimagenet", data_root, tinyimagenet.missing(data_root))
+    refuse_missing("tinyimagenet", data_root, tinyimagenet.FOLDER, tinyimagenet.missing(data_root))
     differences = tinyimagenet.differing(folder)
     if verify:
         refuse_differing("tinyimagenet", data_root, differences)

@@ -25,20 +25,17 @@ def test_a_root_that_does_not_exist_is_named(verb: list[str], here: Path, capsys
     assert list(here.iterdir()) == []
 
 
-def test_so_is_one_of_the_environment(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DIFAIR_ROOT", f"{here}/typo")
-    assert main(["status"]) == 2
-    assert f"DIFAIR_ROOT={here}/typo: there is nothing in" in capsys.readouterr().err
-
-
 def test_a_root_that_is_a_file_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "typo").write_text("")
     assert main(["status", "root=typo"]) == 2
     assert f"{here}/typo, which is no folder" in capsys.readouterr().err
 
 
-def test_where_nobody_names_a_root_there_is_nothing_yet(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_where_nobody_types_a_root_there_is_nothing_yet(
+    named: bool, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if named:  # as in a shell's settings, before the first study
+        monkeypatch.setenv("DIFAIR_ROOT", f"{here}/later")
     assert main(["status"]) == 0
     assert "difair sweep digits starts a study" in capsys.readouterr().out
