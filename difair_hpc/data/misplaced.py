@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 _DEPTH, _FOLDERS = 4, 400
 """How far below the data root, and into how many folders, is looked."""
@@ -32,19 +33,20 @@ def advice(data_root: Path, folder: str, missing: tuple[str, ...], *, name: str)
     first = Path(missing[0]).relative_to(folder)
     for place in _places(data_root):
         if (place / first).exists() and place != expected and (len(first.parts) > 1 or _own(place, folder, first.name)):
-            return f"They are in {place}, one folder away: mkdir -p {expected} && mv {place}/* {expected}/"
+            target = quote(str(expected))
+            return f"They are in {place}, one folder away: mkdir -p {target} && mv {quote(str(place))}/* {target}/"
     for path in missing:
         packed = data_root / f"{path}.gz"
         if packed.is_file():
-            return f"{packed} is there, packed: gunzip -k {packed.parent}/*.gz"
+            return f"{packed} is there, packed: gunzip -k {quote(str(packed.parent))}/*.gz"
         dotted = data_root / Path(path).with_name(Path(path).name.replace("-idx", ".idx"))
         if dotted != data_root / path and dotted.is_file():
-            return f"{dotted} is there under another name: mv {dotted} {data_root / path}"
+            return f"{dotted} is there under another name: mv {quote(str(dotted))} {quote(str(data_root / path))}"
     if name in _ARCHIVES:
         file, command = _ARCHIVES[name]
         for place in _places(data_root):
             if (place / file).is_file():
-                return f"{place / file} is there, packed: {command.format(place / file, data_root)}"
+                return f"{place / file} is there, packed: {command.format(quote(str(place / file)), quote(str(data_root)))}"
     if name == "mnist" and (old := sorted((data_root / "MNIST" / "processed").glob("*.pt"))):
         return f"{old[0]} is the form of an old torchvision, a pickle, which is not read: the raw files are needed"
     return ""
