@@ -46,7 +46,8 @@ def advice(data_root: Path, folder: str, missing: tuple[str, ...], *, name: str)
         file, command = _ARCHIVES[name]
         for place in _places(data_root):
             if (place / file).is_file():
-                return f"{place / file} is there, packed: {command.format(quote(str(place / file)), quote(str(data_root)))}"
+                typed = command.format(quote(str(place / file)), quote(str(data_root)))
+                return f"{place / file} is there, packed: {typed}"
     if name == "mnist" and (old := sorted((data_root / "MNIST" / "processed").glob("*.pt"))):
         return f"{old[0]} is the form of an old torchvision, a pickle, which is not read: the raw files are needed"
     return ""
