@@ -8,7 +8,7 @@ from difair_hpc import config
 from difair_hpc.errors import UserError
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.shown import run_count, run_label
-from difair_hpc.sweep.cost import StageCost, gpu_hours, planned_runs
+from difair_hpc.sweep.cost import StageCost, gpu_hours, planned_runs, relative_time
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.rungs import in_words
 from difair_hpc.sweep.space import certain_trials, foreseen, run_of
@@ -72,7 +72,8 @@ def stage_costs(study: StudySpec) -> list[StageCost]:
     before: dict[str, StageSpec] = {}
     for stage in study.stages:
         epochs = config.build_run(stage.base, foreseen(stage)[0]).protocol.epochs
-        costs.append(StageCost(stage=stage.name, runs=planned_runs(stage, before), epochs=epochs))
+        runs = planned_runs(stage, before)
+        costs.append(StageCost(stage=stage.name, runs=runs, epochs=epochs, weight=relative_time(stage)))
         before[stage.name] = stage
     return costs
 

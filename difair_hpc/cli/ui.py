@@ -7,6 +7,7 @@ import sys
 from difair_hpc import config
 from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
+from difair_hpc.config.places import manual, places_of
 from difair_hpc.errors import InvalidValue, UserError
 from difair_hpc.runs.server import WITHOUT_JOBS
 from difair_hpc.runs.tracking import default_uri
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         advice = (
             "These pages ask for no password, so they stay on this machine (from another: "
             "ssh -L 5000:127.0.0.1:5000 HOST). For a team there is a server with accounts: "
-            "slurm/services/control.py, see docs/services.md."
+            f"python {places_of('slurm')[-1] / 'services/control.py'} --help, and {manual('services.md')}."
         )
         raise InvalidValue("--host", arguments.host, ", ".join(_LOOPBACK), advice=advice)
     if not 0 < arguments.port < 65536:

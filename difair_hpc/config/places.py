@@ -33,6 +33,11 @@ def places_of(name: str) -> list[Path]:
     return [own, shipped] if own.is_dir() and own.resolve() != shipped.resolve() else [shipped]
 
 
+def manual(name: str) -> Path:
+    """Return the path of a page of the documentation that messages point to."""
+    return _shipped("docs") / name
+
+
 def _shipped(name: str) -> Path:
     package = Path(__file__).parents[1]
     installed = package / "_shipped" / name

@@ -161,6 +161,30 @@ def is_chosen(values: Mapping[str, float | None], chosen: Sequence[Mapping[str, 
     return any(_agrees(values, choice) for choice in chosen)
 
 
+def choice_word(rows: Sequence[ResultRow], chosen: Sequence[Mapping[str, float]]) -> str:
+    """Return how to call what agrees with a choice: chosen, or alpha chosen where only values of an axis were chosen.
+
+    Args:
+        rows: The runs of a search.
+        chosen: Its choices; one that fits several settings chose no whole configuration.
+    """
+    for choice in chosen:
+        fitting = {place(row) for row in rows if is_chosen(searched_values(row), [choice])}
+        if len(fitting) > 1:
+            return f"{', '.join(choice)} chosen"
+    return "chosen"
+
+
+def searched_values(row: ResultRow) -> dict[str, float | None]:
+    """Return what a choice may speak of."""
+    return {name: getattr(row, name) for name in ("alpha", "radius_coefficient", "features_per_class", "radius")}
+
+
+def place(row: ResultRow) -> tuple[str, ...]:
+    """Return the searched values to five digits: equal for runs of one setting."""
+    return tuple("" if value is None else f"{value:.5g}" for value in searched_values(row).values())
+
+
 def _agrees(values: Mapping[str, float | None], choice: Mapping[str, float]) -> bool:
     shared = [key for key in choice if values.get(key) is not None]
     return bool(shared) and all(math.isclose(cast("float", values[key]), choice[key], rel_tol=1e-4) for key in shared)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from difair_hpc.report.canvas import COLOURS, literal, new_figure, without_values
-from difair_hpc.report.rows import ResultRow, is_chosen, overlapping
+from difair_hpc.report.rows import ResultRow, choice_word, is_chosen, overlapping
 from difair_hpc.words import counted
 
 Setting = float | str | bool
@@ -109,7 +109,8 @@ def pareto_front(rows: Sequence[ResultRow], chosen: Sequence[Mapping[str, float]
     ringed = {place: at for place, at in places.items() if is_chosen(dict(zip(_KEYS, place, strict=True)), chosen)}
     _dots(ax, [at for place, at in apart.items() if place not in front], label="dominated", color="0.7", marker="o")
     _dots(ax, sorted(front.values()), label="not dominated", color=COLOURS[0], marker="o", linestyle="solid")
-    _dots(ax, list(ringed.values()), label="chosen", marker="o", color=COLOURS[3], mfc="none", markersize=13, mew=2)
+    word = choice_word(rows, chosen)
+    _dots(ax, list(ringed.values()), label=word, marker="o", color=COLOURS[3], mfc="none", markersize=13, mew=2)
     if apart:
         ax.autoscale_view()
         for name, values in zip(("xlim", "ylim"), np.transpose(list(apart.values())), strict=True):
