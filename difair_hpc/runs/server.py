@@ -49,8 +49,20 @@ def check_credentials(uri: str) -> None:
         private(Path(CREDENTIALS).expanduser())
 
 
-def remedy(reason: str) -> str:
+SCHEMA_DIFFERS = "database schema"
+"""What MLflow says of a store that another version of it wrote."""
+
+
+def made_anew(store: str) -> str:
+    """Return how to replace a store that the installed MLflow cannot use; all in it comes from the run folders."""
+    return f"Move {store} away, and difair sync --rebuild makes it anew from the run folders."
+
+
+def remedy(reason: str, uri: str = "") -> str:
     """Return what to do when MLflow cannot be used for a reason."""
+    if SCHEMA_DIFFERS in reason or "not a database" in reason or "malformed" in reason:
+        told = made_anew(uri.removeprefix("sqlite:///"))
+        return f"Another version of MLflow wrote it. {told}" if SCHEMA_DIFFERS in reason else told
     if "error code 401" in reason:
         return (
             f"The server knows no such user and password: MLflow looks for them in {CREDENTIALS} (mode 600), and "

@@ -7,17 +7,18 @@ after a run was made, all that stand for the same thing are read: the first by i
 import fcntl
 import logging
 import os
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from difair_hpc.errors import Failure
 from difair_hpc.files import usable_folder, write_once
 from difair_hpc.runs.moved import adopt, artifact_place
-from difair_hpc.runs.server import check_credentials, remedy
+from difair_hpc.runs.server import SCHEMA_DIFFERS, check_credentials, made_anew, remedy
 from difair_hpc.runs.shown import first_tags
 
 if TYPE_CHECKING:
@@ -146,6 +147,22 @@ def client_of(uri: str) -> "MlflowClient":
     return MlflowClient(tracking_uri=uri)
 
 
+def schema_of(store: Path) -> tuple[str, str]:
+    """Return the schema of MLflow's store in a file, and that of the MLflow that is installed.
+
+    Raises:
+        Failure: it is no database, or not one of MLflow's.
+    """
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    try:
+        with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            row = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        raise Failure(f"{store} is no store of MLflow ({error}). {made_anew(str(store))}") from error
+    return str(row[0]) if row else "none", _get_latest_schema_revision()  # type: ignore[no-untyped-call]
+
+
 def root_name(root: Path) -> str:
     """Return the name of an output root in MLflow, which it keeps wherever it is moved."""
     path = root / "mlflow.root"
@@ -189,9 +206,11 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, RequestException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        if SCHEMA_DIFFERS in reason:  # MLflow goes on with `mlflow db upgrade`, also where it is itself the older one
+            reason = reason.partition(". ")[0]
         raise Failure(
             f"the MLflow store {uri} cannot be used: {reason}. Training goes on and nothing is lost: difair sync ships "
-            f"it later. {remedy(reason)}"
+            f"it later. {remedy(reason, uri)}"
         ) from error
 
 
