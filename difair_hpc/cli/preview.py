@@ -11,7 +11,7 @@ from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.cost import StageCost, gpu_hours, planned_runs, relative_time
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.rungs import in_words
-from difair_hpc.sweep.space import certain_trials, foreseen, run_of
+from difair_hpc.sweep.space import certain_trials, foreseen, run_of, searched_methods, takers
 from difair_hpc.sweep.spec import StageSpec, StudySpec
 from difair_hpc.words import counted
 
@@ -38,6 +38,8 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
             listed.add(spec.signature)
         if waits and stage.search != "optuna":
             screen.print("  follows from what an earlier stage chooses")
+            if stage.search == "final":
+                screen.print(f"  {_taken(study, stage)}", soft_wrap=True)
         total += len(listed)
     if profile.has_gpus:
         hours = study_gpu_hours(study, profile)
@@ -82,6 +84,14 @@ def study_gpu_hours(study: StudySpec, profile: Profile) -> float:
     """Return the GPU-hours of a whole study by the profile's own rate."""
     rate = profile.gpu_hours_per_600_epochs
     return gpu_hours(stage_costs(study), per_600_epochs=rate, runs_per_gpu=profile.runs_per_gpu)
+
+
+def _taken(study: StudySpec, stage: StageSpec) -> str:
+    """Say which methods of a final stage take the choice, and which do not."""
+    able = takers(searched_methods(study, stage.chosen_in))
+    taking, others = ([one for one in stage.methods if (one in able) is yes] for yes in (True, False))
+    kept = f"; their own settings keep {', '.join(others)}" if others else ""
+    return f"what stage {stage.chosen_in} chooses is for {', '.join(taking)}{kept}"
 
 
 def _pruning(stage: StageSpec, profile: Profile) -> str:

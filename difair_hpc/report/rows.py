@@ -12,7 +12,7 @@ OVERLAP = 0.5
 """Radius coefficient from which on the hyperspheres of two classes touch or overlap (appendix C)."""
 
 FINAL = "final"
-"""Name of the stage whose rows fill the paper's tables; every other stage is a search."""
+"""Kind of the stages whose rows fill the paper's tables; every other stage is a search."""
 
 RowKey = tuple[str, str, int]
 """Signature, benchmark and split."""
@@ -100,7 +100,7 @@ class StageRows:
     """The finished runs of one stage and what was decided from them."""
 
     stage: str
-    """Name: coarse, fine or final."""
+    """Name, such as coarse, fine or final."""
     rows: tuple[ResultRow, ...]
     """One per run that has ended, in any order."""
     planned: int
@@ -117,6 +117,13 @@ class StageRows:
     """Why the stage stopped some of its runs at a rung, by signature."""
     problems: tuple[str, ...] = ()
     """Results that were left out and why, one sentence or two each."""
+    search: str = ""
+    """grid, optuna or final; empty: nobody knows, and a stage called final is one."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether its rows fill the paper's tables; every other stage is a search, or compares."""
+        return self.search == FINAL or (not self.search and self.slug == FINAL)
 
     @property
     def slug(self) -> str:
@@ -143,12 +150,12 @@ class StudyRows:
     @property
     def final_rows(self) -> tuple[ResultRow, ...]:
         """The rows of the final stage; none where there is no such stage."""
-        return tuple(row for stage in self.stages if stage.slug == FINAL for row in stage.rows)
+        return tuple(row for stage in self.stages if stage.is_final for row in stage.rows)
 
     @property
     def final_problems(self) -> tuple[str, ...]:
         """The results that are missing in the final stage because they cannot be trusted."""
-        return tuple(problem for stage in self.stages if stage.slug == FINAL for problem in stage.problems)
+        return tuple(problem for stage in self.stages if stage.is_final for problem in stage.problems)
 
 
 def overlapping(radius_coefficient: float) -> bool:

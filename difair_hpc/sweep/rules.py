@@ -7,6 +7,7 @@ from difair_hpc.errors import InvalidValue, UnknownKey, UserError
 from difair_hpc.osr.spec import measured
 from difair_hpc.runs.spec import RunSpec, flat
 from difair_hpc.sweep.rungs import check_rungs
+from difair_hpc.sweep.space import SET_BY_FINAL, searched_methods, takers
 from difair_hpc.sweep.spec import ChoiceRule, StageSpec, StudySpec
 
 _SEARCHES = ("base", "space", "prune", "choose")
@@ -32,7 +33,6 @@ _INSTEAD = {
     "objectives": "Only search: optuna has objectives; what a grid chooses by is choose.metric.",
 }
 _INTERVAL = ("low", "high", "log", "whole")
-_SET_BY_FINAL = {"benchmark": "benchmarks", "method": "methods", "split": "splits", "seed": "seeds"}
 _SAME = {"benchmark.name": "benchmark", "method.name": "method", "benchmark.split": "split"}
 
 
@@ -64,7 +64,7 @@ def _check_final(name: str, base: object, everywhere: Mapping[str, Any]) -> None
     own: Mapping[str, Any] = base if isinstance(base, Mapping) else {}
     given = [(f"stages.{name}.base.{key}", key, value) for key, value in own.items()]
     for where, key, value in [*given, *((key, key, value) for key, value in everywhere.items())]:
-        if (instead := _SET_BY_FINAL.get(_SAME.get(key, key))) is not None:
+        if (instead := SET_BY_FINAL.get(key)) is not None:
             write = f"stages.{name}.{instead}=[{value}]"
             raise UserError(f"{where}={value} has no effect in the final stage {name}; write {write} instead.")
 
@@ -97,11 +97,22 @@ def check_rules(study: StudySpec, runs: Mapping[str, Sequence[RunSpec]]) -> None
     """
     known = {name: [flat(run.to_dict()) for run in own] for name, own in runs.items()}
     for stage in study.stages:
+        _check_takers(study, stage)
         _check_measured(study, stage, known)
         for keys in known[stage.name]:
             _check_spoken(stage, keys)
         _check_sizes(study, stage, known)
         check_rungs(stage, [run.protocol for run in runs[stage.name]])
+
+
+def _check_takers(study: StudySpec, stage: StageSpec) -> None:
+    """Refuse a final stage that takes a choice which none of its methods has."""
+    if stage.search != "final" or stage.chosen_in is None:
+        return
+    able = takers(searched_methods(study, stage.chosen_in))
+    if not set(able) & set(stage.methods):
+        allowed = f"at least one of {', '.join(able)}, whose settings stage {stage.chosen_in} chooses"
+        raise InvalidValue(f"stages.{stage.name}.methods", ", ".join(stage.methods), allowed)
 
 
 _Known = Mapping[str, Sequence[Mapping[str, Any]]]
