@@ -185,6 +185,8 @@ def _file_check(uri: str) -> Check:
     path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():
         return Check("ok", "MLflow", f"{uri} is made by the first run")
+    if not path.stat().st_size:
+        return Check("ok", "MLflow", f"{uri} is there, and empty")
     try:
         found, own = schema_of(path)
     except DifairError as error:
