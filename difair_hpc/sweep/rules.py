@@ -33,6 +33,7 @@ _INSTEAD = {
     "objectives": "Only search: optuna has objectives; what a grid chooses by is choose.metric.",
 }
 _INTERVAL = ("low", "high", "log", "whole")
+_DEFAULTS = {key: StageSpec.__dataclass_fields__[key].default for key in ("splits", "seeds")}
 _SAME = {"benchmark.name": "benchmark", "method.name": "method", "benchmark.split": "split"}
 
 
@@ -54,17 +55,19 @@ def check_keys(name: str, content: Mapping[str, Any], everywhere: Mapping[str, A
             said = f"stages.{name}.{key}={content[key]} has no effect in a stage with search: {search}"
             raise UserError(f"{said}, which has {', '.join(sorted(allowed))}. {instead}")
     if search == "final":
-        _check_final(name, content.get("base"), everywhere)
+        _check_final(name, content, everywhere)
     elif isinstance(space := content.get("space"), Mapping):
         _check_space(name, space, everywhere)
 
 
-def _check_final(name: str, base: object, everywhere: Mapping[str, Any]) -> None:
-    """Refuse keys that the four lists of a final stage set."""
+def _check_final(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
+    """Refuse keys that the four lists of a final stage set, unless a list says the same."""
+    base = content.get("base")
     own: Mapping[str, Any] = base if isinstance(base, Mapping) else {}
     given = [(f"stages.{name}.base.{key}", key, value) for key, value in own.items()]
     for where, key, value in [*given, *((key, key, value) for key, value in everywhere.items())]:
-        if (instead := SET_BY_FINAL.get(key)) is not None:
+        instead = SET_BY_FINAL.get(key)
+        if instead is not None and content.get(instead, list(_DEFAULTS.get(instead, ()))) != [value]:
             write = f"stages.{name}.{instead}=[{value}]"
             raise UserError(f"{where}={value} has no effect in the final stage {name}; write {write} instead.")
 
@@ -79,7 +82,7 @@ def _check_space(name: str, space: Mapping[str, Any], everywhere: Mapping[str, A
             for more in (part for part in (*_INTERVAL, "chosen_in", "values", "key") if part in axis):
                 if more not in known:
                     raise UserError(f"{where}.{more}={axis[more]} has no effect beside {where}.{first}.")
-        if (same := words.get(_SAME.get(key, key))) is not None:
+        if (same := words.get(_SAME.get(key, key))) is not None and axis != [same[1]]:
             said = f"{same[0]}={same[1]} has no effect in stage {name}, which searches {key}"
             raise UserError(f"{said}; write '{where}=[{same[1]}]' instead.")
 

@@ -72,6 +72,19 @@ def test_every_key_of_a_stage_belongs_to_some_kind_of_search() -> None:
     assert {key for keys in KEYS.values() for key in keys} | {"name", "search"} == set(StageSpec.__slots__)
 
 
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        (f"{FINAL}, base: {{benchmark: digits, method: cac, seed: 0}}", []),
+        (f"{FINAL}, splits: [2]", ["split=2", "seed=0", "benchmark=digits"]),
+        ("search: grid, space: {split: [1], method.alpha: [1, 2]}", ["split=1"]),
+    ],
+)
+def test_what_a_stage_says_twice_alike_is_no_mistake(own: Writer, stage: str, words: list[str]) -> None:
+    own("sweeps/mine.yaml", f"stages: {{a: {{{stage}}}}}\n")
+    assert main(["sweep", "mine", "-n", *words]) == 0
+
+
 def test_null_says_as_much_as_no_key(own: Writer) -> None:
     own("sweeps/mine.yaml", f"stages: {{a: {{{FINAL}, choose: null, prune: null}}}}\n")
     assert study("mine").stages[0].methods == ("cac",)
