@@ -33,7 +33,7 @@ _INSTEAD = {
     "objectives": "Only search: optuna has objectives; what a grid chooses by is choose.metric.",
 }
 _INTERVAL = ("low", "high", "log", "whole")
-_DEFAULTS = {key: StageSpec.__dataclass_fields__[key].default for key in ("splits", "seeds")}
+_DEFAULTS: dict[str, list[int]] = {"splits": [0, 1, 2, 3, 4], "seeds": [0]}
 _SAME = {"benchmark.name": "benchmark", "method.name": "method", "benchmark.split": "split"}
 
 
@@ -67,7 +67,7 @@ def _check_final(name: str, content: Mapping[str, Any], everywhere: Mapping[str,
     given = [(f"stages.{name}.base.{key}", key, value) for key, value in own.items()]
     for where, key, value in [*given, *((key, key, value) for key, value in everywhere.items())]:
         instead = SET_BY_FINAL.get(key)
-        if instead is not None and content.get(instead, list(_DEFAULTS.get(instead, ()))) != [value]:
+        if instead is not None and content.get(instead, _DEFAULTS.get(instead)) != [value]:
             write = f"stages.{name}.{instead}=[{value}]"
             raise UserError(f"{where}={value} has no effect in the final stage {name}; write {write} instead.")
 

@@ -8,7 +8,7 @@ from difair_hpc.cli import main
 from difair_hpc.osr.method import Method
 from difair_hpc.osr.methods import make_method
 from difair_hpc.osr.spec import METHOD_SPECS, measured
-from difair_hpc.sweep.rules import KEYS
+from difair_hpc.sweep.rules import _DEFAULTS, KEYS
 from difair_hpc.sweep.spec import StageSpec
 from tests.test_config import Writer, own_files, study
 
@@ -49,7 +49,7 @@ def refused(own: Writer, capsys: pytest.CaptureFixture[str], text: str, *words: 
         (f"{FINAL}, prune: restarts", ["stages.a.prune=restarts", "chooses nothing"]),
         (f"{FINAL}, base: {{seed: 3}}", ["stages.a.base.seed=3", "stages.a.seeds=[3]"]),
         (f"{FINAL}, base: {{benchmark: mnist}}", ["stages.a.base.benchmark=mnist", "stages.a.benchmarks=[mnist]"]),
-        (f"{FINAL}, base: {{method.name: cac}}", ["stages.a.base.method.name=cac", "stages.a.methods=[cac]"]),
+        (f"{FINAL}, base: {{method.name: dchs}}", ["stages.a.base.method.name=dchs", "stages.a.methods=[dchs]"]),
         (
             "search: optuna, trials: 2, space: {method.alpha: {low: 1, high: 2, values: [3]}}",
             ["stages.a.space.method.alpha.values=[3]", "has no effect beside stages.a.space.method.alpha.low"],
@@ -66,6 +66,11 @@ def test_a_key_that_its_kind_of_search_does_not_have_is_refused(
     said = refused(own, capsys, f"stages: {{a: {{{stage}}}}}\n")
     for part in parts:
         assert part in said
+
+
+def test_the_lists_that_a_final_stage_has_by_itself_are_known() -> None:
+    stage = StageSpec(name="a", search="final", benchmarks=("digits",), methods=("cac",))
+    assert {key: list(getattr(stage, key)) for key in _DEFAULTS} == _DEFAULTS
 
 
 def test_every_key_of_a_stage_belongs_to_some_kind_of_search() -> None:
