@@ -136,6 +136,19 @@ def keep_private(root: Path) -> None:
     os.umask(~mode & 0o077)
 
 
+def possible_folder(path: Path, *, key: str) -> Path:
+    """Return the folder if it is there and can be written, or can be made; nothing is written.
+
+    Raises:
+        RootUnusable: neither; the message names `key`.
+    """
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "cannot be written" if there == path else f"cannot be made in {there}"
+        raise RootUnusable(f"{key}={path} {reason}; choose another folder with {key}=FOLDER.")
+    return path
+
+
 def usable_folder(path: Path, *, key: str) -> Path:
     """Create the folder if needed, prove that it can be written, and return it.
 

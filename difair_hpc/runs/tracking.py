@@ -18,6 +18,7 @@ from difair_hpc.runs.reap import end_of, status_of
 from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, REPORT, VIEW, address
 from difair_hpc.runs.spec import flat
+from difair_hpc.runs.sqlite import sqlite_uri
 from difair_hpc.runs.store import FINAL, Key, Store, client_of, explained, settle
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Drawer = Callable[[RunFolder, Path], Iterable[Path]]
 
 def default_uri(root: Path) -> str:
     """Return the address of the team's server that an output root names, else of the store under it."""
-    return server_of(root) or f"sqlite:///{root.absolute() / 'mlflow.db'}"
+    return server_of(root) or sqlite_uri(root.absolute() / "mlflow.db")
 
 
 _REPORT = {"time": float, "files": [str], "note": str}

@@ -1,5 +1,6 @@
 """The sbatch script of a job, as submitit renders it from a profile."""
 
+import re
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,6 +10,11 @@ from difair_hpc.sweep.profile import Profile
 
 THREADS = 4
 """CPUs of a run where the profile leaves them open."""
+
+
+_LOGS = Path("/@logs@")
+"""Stands for the folder of logs while submitit renders the script: it puts numbers for a %j in the folder's name too.
+"""
 
 
 def sbatch_text(
@@ -60,5 +66,10 @@ def sbatch_text(
         "teardown": list(teardown) or None,
         "additional_parameters": {**options, **profile.sbatch},
     }
-    text: str = _make_sbatch_string(command=shlex.join(words), folder=logs, **asked)
-    return text
+    text: str = _make_sbatch_string(command=shlex.join(words), folder=_LOGS, **asked)
+    return re.sub(rf"{_LOGS}/(\S+)", lambda name: shlex.quote(f"{_literal(logs)}/{name[1]}"), text)
+
+
+def _literal(folder: Path) -> str:
+    """Return a folder for SLURM's names of logs, in which %j and the like stand for numbers."""
+    return str(folder).replace("%", "%%")
