@@ -30,6 +30,6 @@ def test_the_study_is_carried_to_its_end_by_the_code_that_was_submitted(
         site.await_end()
         states = [task.state for job in site.slurm().jobs.values() for task in job.tasks.values()]
         assert states == ["COMPLETED"], "one job, once"
-        imported = {path.parts[-3] for path in (site.root / "code").glob("*/difair_hpc/*/__pycache__/*.pyc")}
-        assert {"runs", "sweep"} <= imported, "run and last step are of the frozen copy"
+        imported = {path.name.split(".")[0] for path in (site.root / "code").glob("*/difair_hpc/*/__pycache__/*.pyc")}
+        assert {"trainer", "lease"} <= imported, "run and last step are of the frozen copy"
     assert "Traceback" not in site.logs()
