@@ -64,6 +64,8 @@ class Slurm:
     max_array: int = 1001
     max_submit: int | None = None
     """Jobs that the association may have at once."""
+    uid: int = 0
+    """Of the user whose jobs these are."""
     next_id: int = 4711
     jobs: dict[int, Job] = field(default_factory=dict)
 
@@ -174,7 +176,8 @@ class Slurm:
         for job in self.jobs.values():
             for number, task in job.tasks.items():
                 if str(job.id) in wanted or job.task_id(number) in wanted:
-                    lines.append(f"{job.task_id(number)}|{task.state}|{task.node or 'None assigned'}\n")
+                    state = f"CANCELLED by {self.uid}" if task.state == "CANCELLED" else task.state
+                    lines.append(f"{job.task_id(number)}|{state}|{task.node or 'None assigned'}\n")
         return "".join(lines)
 
 
