@@ -221,7 +221,7 @@ def ask(name: str, words: list[str]) -> int:
         with slurm() as model:
             told = model.squeue(words, now=time.time()) if name == "squeue" else model.sacct(words)
     else:
-        recorded = Path(__file__).resolve().parents[1] / "sweep/recorded"
+        recorded = Path(__file__).resolve().parent / "recorded"
         kind = {"scontrol": "config", "sinfo": "nodes"}.get(name, "qos" if "qos" in words else "accounts")
         told = (recorded / f"{kind}.txt").read_text()
     sys.stdout.write(told)

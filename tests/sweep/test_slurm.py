@@ -44,8 +44,7 @@ def test_a_job_that_sbatch_accepted_and_denied_is_adopted(tmp_path: Path) -> Non
     site.shows("RUNNING")
     site.made_again()
     assert site.runs() == [["aaa"]]
-    site.shows("")
-    site.accounts = "4711_0|NODE_FAIL|v100-1\n"
+    site.left("NODE_FAIL")
     assert site.runs() == []
     end = site.cluster.ended("4711_0")
     assert end is not None
@@ -80,11 +79,10 @@ def test_ends_are_on_record_with_and_without_accounting(tmp_path: Path) -> None:
     site.submit(["aaa"], ["bbb"], ["ccc"])
     site.shows("TIMEOUT", "RUNNING", "RUNNING")
     site.cluster.jobs()
-    site.shows("", "", "RUNNING")
-    site.accounts = "4711_0|TIMEOUT|v100-1\n4711_1|CANCELLED by 0|rtx-1\n4712_0|FAILED|rtx-1\n"
+    site.left("TIMEOUT", "CANCELLED", node="rtx-1")
     site.cluster.jobs()
     site.shows("", "", "")
-    site.accounts = ""
+    site.slurm.accounting = False
     site.cluster.jobs()
     site.made_again().jobs()
     ends = [site.cluster.ended(f"4711_{task}") for task in range(3)]
