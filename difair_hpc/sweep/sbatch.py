@@ -11,6 +11,10 @@ THREADS = 4
 """CPUs of a run where the profile leaves them open."""
 
 
+_LEAVE = "cd /"
+"""An empty part of PYTHONPATH means the working folder, which a node that cannot enter it replaces by /tmp."""
+
+
 def sbatch_text(
     profile: Profile,
     words: Sequence[str],
@@ -57,7 +61,7 @@ def sbatch_text(
         "srun_args": ["--export=ALL"],  # what the lines of setup have set reaches the run, whatever the site enforces
         "array_parallelism": tasks,
         "map_count": tasks,
-        "setup": [*profile.setup, *setup] or None,
+        "setup": [*profile.setup, *setup, _LEAVE],
         "teardown": list(teardown) or None,
         "additional_parameters": {**options, **profile.sbatch},
     }
