@@ -2,17 +2,19 @@
 
 import os
 import re
+import shlex
 import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from difair_hpc.errors import InvalidValue
+from difair_hpc.launch import SAFE_PATH, python
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
 
@@ -69,7 +71,7 @@ class LocalCluster:
         self._execution = plain(execution)
         self._gpus = gpus
         self._jobs: list[_LocalJob] = []
-        self._executor = submitit.LocalExecutor(_literal(self._root / "jobs"))
+        self._executor = submitit.LocalExecutor(_literal(self._root / "jobs"), python=shlex.join(python()))
 
     def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:  # noqa: ARG002
         """Start a process for each job; Ctrl-C in the terminal reaches it, not submitit's controller."""
@@ -86,7 +88,7 @@ class LocalCluster:
             gpus_per_node=1 if self._gpus else 0,
             visible_gpus=(gpu,) if self._gpus else (),
         )
-        with _ignored(signal.SIGINT), _threads(self._execution["threads"]):
+        with _ignored(signal.SIGINT), _environment({**SAFE_PATH, **_threads(self._execution["threads"])}):
             job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution)
         self._jobs.append(_LocalJob(job=job, order=order, gpu=gpu))
 
@@ -210,13 +212,17 @@ def _ignored(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let processes that are started in the block use `count` threads in every numeric library."""
+def _threads(count: int | None) -> dict[str, str]:
+    """Return the environment in which every numeric library uses `count` threads."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    if count is not None:
-        os.environ.update(dict.fromkeys(names, str(count)))
+    return {} if count is None else dict.fromkeys(names, str(count))
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let processes that are started in the block have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

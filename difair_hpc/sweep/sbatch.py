@@ -12,6 +12,8 @@ THREADS = 4
 """CPUs of a run where the profile leaves them open."""
 
 
+_LEAVE = "cd /"
+"""An empty part of PYTHONPATH means the working folder, which a node that cannot enter it replaces by /tmp."""
 _LOGS = Path("/@logs@")
 """Stands for the folder of logs while submitit renders the script: it puts numbers for a %j in the folder's name too.
 """
@@ -40,7 +42,7 @@ def sbatch_text(
         memory_factor: Times the profile's memory.
         exclude: Nodes that are left out.
         setup: Lines of shell before the command, after those of the profile.
-        teardown: Lines of shell after it.
+        teardown: Lines of shell after it, with its exit code in $code.
     """
     from submitit.slurm.slurm import _make_sbatch_string
 
@@ -60,13 +62,15 @@ def sbatch_text(
         "cpus_per_task": profile.threads or THREADS,
         "ntasks_per_node": profile.runs_per_gpu if profile.runs_per_gpu > 1 else None,
         "signal_delay_s": profile.notice_seconds,
+        "srun_args": ["--export=ALL"],  # what the lines of setup have set reaches the run, whatever the site enforces
         "array_parallelism": tasks,
         "map_count": tasks,
-        "setup": [*profile.setup, *setup] or None,
-        "teardown": list(teardown) or None,
+        "setup": [*profile.setup, *setup, _LEAVE, "code=0"],
+        "teardown": [*teardown, "exit $code"],
         "additional_parameters": {**options, **profile.sbatch},
     }
-    text: str = _make_sbatch_string(command=shlex.join(words), folder=_LOGS, **asked)
+    command = f"{shlex.join(words)} || code=$?"  # a profile's set -e does not end the script here
+    text: str = _make_sbatch_string(command=command, folder=_LOGS, **asked)
     return re.sub(rf"{_LOGS}/(\S+)", lambda name: shlex.quote(f"{_literal(logs)}/{name[1]}"), text)
 
 
