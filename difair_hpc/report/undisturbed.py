@@ -1,10 +1,11 @@
 """matplotlib as it is delivered, whatever a notebook, the working folder or the home sets for other programs.
 
-It reads MPLBACKEND and the first matplotlibrc of several places as it is imported: a backend that is not installed here,
-or a file that nobody can decode, ends that, and text.usetex or a font changes every figure.
+It reads MPLBACKEND and the first matplotlibrc of several places as it is imported. A backend that is not installed, or
+a file that nobody can decode, ends that; text.usetex or a font would change every figure.
 """
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -19,7 +20,9 @@ def leave_out_settings() -> None:
     from its own folder.
     """
     os.environ.pop("MPLBACKEND", None)
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it keeps its fonts in a temporary folder, and the like
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # that it keeps its fonts in a temporary folder, and the like
     found = find_spec("matplotlib")
     if "matplotlib" in sys.modules or found is None or found.origin is None:
         return
@@ -27,4 +30,4 @@ def leave_out_settings() -> None:
     os.environ["MATPLOTLIBRC"] = str(own / "matplotlibrc")
     if Path("matplotlibrc").is_file():
         with contextlib.chdir(own):
-            import matplotlib as _
+            importlib.import_module("matplotlib")
