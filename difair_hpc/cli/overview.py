@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from difair_hpc import config
 from difair_hpc.cli.clusters import request_of, rules_of, slurm_cluster
+from difair_hpc.cli.train import experiment
 from difair_hpc.errors import DataDamaged, DifairError, InvalidValue, NewerSchema
 from difair_hpc.files import read_json
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import read_mark
+from difair_hpc.runs.refused import Refusals
+from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.cluster import MemoryCluster
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger, studies
@@ -55,7 +58,7 @@ def overview(where: config.Settings, names: Sequence[str] = ()) -> list[StudyOve
     result = [_study(where, name, stages[name], first=firsts[name]) for name in names or found]
     if not names:
         known_runs = {row.signature for study in result for row in study.rows}
-        single = _single(where.root, known_runs, first=1 + sum(counts))
+        single = _single(where, known_runs, first=1 + sum(counts))
         result += [single] if single.rows or single.notes else []
     return result
 
@@ -85,6 +88,7 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
     if refused is not None:
         again = "run difair sweep --tick from cron, or difair resume"
         notes.append(f"jobs could not carry the study on ({refused['node']}: {refused['message']}); {again}")
+    notes += lacking(where, name)
     sight = Sight(where.root, cluster or MemoryCluster(lambda _: None), record=False)
     sight.expect(jobs)
     by_run = {signature: job for job in jobs for signature in job.runs}
@@ -101,8 +105,15 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
     return StudyOverview(study=name, rows=_with_time_left(rows), jobs=jobs, notes=tuple(notes), gpu_share=share)
 
 
-def _single(root: Path, known: set[str], *, first: int) -> StudyOverview:
+def lacking(where: config.Settings, study: str) -> list[str]:
+    """Return what MLflow has refused of a study, one sentence each."""
+    uri = where.tracking_uri or default_uri(where.root)
+    return [str(refusal) for refusal in Refusals(where.root, uri, study)]
+
+
+def _single(where: config.Settings, known: set[str], *, first: int) -> StudyOverview:
     """Return the runs that no study asked for."""
+    root = where.root
     sight = Sight(root, MemoryCluster(lambda _: None), record=False)
     rows: list[RunRow] = []
     notes: list[str] = []
@@ -120,6 +131,7 @@ def _single(root: Path, known: set[str], *, first: int) -> StudyOverview:
         next_ = row.next if row.state == "done" else f"difair resume {row.signature} goes on with it"
         place: dict[str, Any] = {"index": first + len(rows), "study": "train", "stage": "single", "next": next_}
         rows.append(replace(row, **place, parameters=parameters, epochs=spec["protocol"]["epochs"]))
+    notes += lacking(where, experiment(where.tracking_uri or default_uri(root)))
     return StudyOverview(study="train", rows=_with_time_left(rows), notes=tuple(notes))
 
 

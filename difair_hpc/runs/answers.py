@@ -110,8 +110,8 @@ def in_words(text: str) -> str:
     body = _mapping(text)
     message = next((body[key] for key in ("message", "detail", "error") if isinstance(body.get(key), str)), None)
     plain = message or re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>", " ", text)
-    line = " ".join(html.unescape(plain).split()).rstrip(".")
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+    line = "".join(sign for sign in " ".join(html.unescape(plain).split()) if sign.isprintable()).rstrip(".")
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN].rstrip()}…"
 
 
 def answer_of(error: Exception) -> Answer | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from difair_hpc.errors import DifairError
-from difair_hpc.runs.answers import answer_of, in_words, phrase
+from difair_hpc.runs.answers import NO_ANSWER, answer_of, in_words, phrase
 from difair_hpc.runs.refused import Key, Refusals, digest_of
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def reason_of(error: Exception) -> str:
     if answer is None:
         return (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
     said = in_words(answer.text)
+    if answer.status == NO_ANSWER:
+        return said
     return f"{answer.status} {phrase(answer.status)}: {said}".rstrip(": ")
 
 

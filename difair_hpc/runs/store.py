@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FINAL = "difair.final"
 """Tag of a run of which MLflow has everything, and of a study whose report it has."""
 KIND, STAGE, SIGNATURE = "difair.kind", "difair.stage", "difair.signature"
+PARENT = "mlflow.parentRunId"
 ROOT = "difair.root"
 """Tag for the output root: several may ship to one server, with studies of one name and the same runs in them."""
 
@@ -120,10 +121,14 @@ class Store:
     def parent(self, stage: str = "") -> str:
         """Return the id of the MLflow run of a stage, or of the study."""
         key = ("stage", stage, "") if stage else ("study", "", "")
+        above = {PARENT: self.parent()} if stage else {}
         if key not in self.runs or not is_active(self.runs[key]):
-            above = {"mlflow.parentRunId": self.parent()} if stage else {}
             self.run(key, {"mlflow.runName": stage or self._study, **above})
-        return str(self.runs[key].info.run_id)
+        run = self.runs[key]
+        if stage and run.data.tags.get(PARENT) != above[PARENT]:  # the study was removed for ever, and made anew
+            self.client.set_tag(run.info.run_id, PARENT, above[PARENT])
+            run.data.tags[PARENT] = above[PARENT]
+        return str(run.info.run_id)
 
     def parents(self) -> "list[Run]":
         """Return the runs of the study and its stages as they are now."""

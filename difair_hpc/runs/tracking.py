@@ -4,7 +4,7 @@ A point carries the moment at which it was made, and MLflow drops a point that i
 says up to which epoch it has all. So shipping can be repeated from anywhere, at any time, by anyone, by two at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shipment import Drawer, Shipment
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, REPORT, VIEW, address
 from difair_hpc.runs.spec import flat
-from difair_hpc.runs.store import FINAL, Gone, Store, client_of, explained, is_active, settle
+from difair_hpc.runs.store import FINAL, PARENT, Gone, Store, client_of, explained, is_active, settle
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -214,7 +214,8 @@ class Tracker:
             store.learn()
         if self._retried is None:
             self._retried = self._refusals.forget()
-        final = {key for key, run in store.runs.items() if _is_final(key, run)}
+        stages = {run.info.run_id for key, run in store.runs.items() if key[0] == "stage" and is_active(run)}
+        final = {key for key, run in store.runs.items() if _is_final(key, run, stages)}
         self._final = final - self._retried
         for key in self._final:
             del store.runs[key]
@@ -232,7 +233,7 @@ class Tracker:
         spec, parent = folder.spec(), store.parent(key[1])
         tags = {
             "mlflow.runName": label,
-            "mlflow.parentRunId": parent,
+            PARENT: parent,
             "method": spec.method.name,
             "benchmark": spec.benchmark.name,
             "split": str(spec.benchmark.split),
@@ -240,8 +241,8 @@ class Tracker:
         }
         begun = [attempt.record.get("started") for attempt in views(folder.path)[:1]]
         run = store.run(key, tags, start=next(iter(begun), None))
-        if run.data.tags.get("mlflow.parentRunId") != parent:
-            store.client.set_tag(run.info.run_id, "mlflow.parentRunId", parent)
+        if run.data.tags.get(PARENT) != parent:
+            store.client.set_tag(run.info.run_id, PARENT, parent)
         if not run.data.params:
             params = [Param(name, str(value)) for name, value in flat(spec.to_dict()).items()]
             try:
@@ -252,5 +253,6 @@ class Tracker:
         return run
 
 
-def _is_final(key: Key, run: "Run") -> bool:
-    return key[0] == "run" and FINAL in run.data.tags and is_active(run)
+def _is_final(key: Key, run: "Run", stages: Container[str]) -> bool:
+    """Whether nothing of a run is left to be shipped, and nobody has deleted it or its stage."""
+    return key[0] == "run" and FINAL in run.data.tags and is_active(run) and run.data.tags.get(PARENT) in stages
