@@ -15,6 +15,7 @@ from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.refused import Refusals
 from difair_hpc.runs.tracking import default_uri
+from difair_hpc.sweep.profile import Profile
 from tests.cli.made import created, described, environment, files
 from tests.sweep.made import fail, finish
 
@@ -285,3 +286,22 @@ def test_what_mlflow_has_refused_is_named_by_status_and_report(here: Path, capsy
     assert words in (root / "studies/mini/report/report.html").read_text()
     assert refused.forget() == {("run", "coarse", two)}
     assert words not in said(capsys, "status", "mini")
+
+
+def test_fewer_threads_than_the_profile_asks_for_are_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = here / "outputs"
+    signature = half_finished(root)["bad"]
+
+    def ask(threads: int | None) -> None:
+        profile = Profile(name="local", threads=threads)
+        keep_request(root, "mini", Request(name="mini", words=(), folder=str(here), profile=profile))
+
+    ask(4)
+    record = run_folder(root, signature).path / "attempts/0001.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "hardware": {"threads": 2}}))
+    words = "2 of the 4 CPU threads that the profile asks for"
+    assert f"mini: 1 run has {words}: they may use no more CPUs" in said(capsys, "status")
+    assert f"with {words}" in said(capsys, "why", signature)
+    for enough in (2, None):
+        ask(enough)
+        assert "CPU threads" not in said(capsys, "status") + said(capsys, "why", signature)
