@@ -110,8 +110,12 @@ def _tracked(where: config.Settings, folder: RunFolder) -> Iterator[None]:
     from difair_hpc.runs.tracking import Tracker, default_uri
 
     uri = where.tracking_uri or default_uri(where.root)
-    tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run)
-    shipping = Shipping(lambda line: sys.stderr.write(f"warning: {line}\n"))
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"warning: {line}\n")
+
+    tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run, tell=tell)
+    shipping = Shipping(tell)
     try:
         with shipping.beside(lambda: tracker.ship(folder, stage=STAGE, label=folder.signature)):
             yield

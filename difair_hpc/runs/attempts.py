@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from difair_hpc.errors import DifairError, InvalidValue, RunBusy
-from difair_hpc.files import read_json, write_atomically, write_once
+from difair_hpc.files import fits, read_json, write_atomically, write_once
 from difair_hpc.runs.place import Place
 
 _log = logging.getLogger(__name__)
@@ -83,6 +83,12 @@ class AttemptView:
         """Where it ran."""
         kept = self.record.get("place", {})
         return Place(**{key: value for key, value in kept.items() if key in Place.__dataclass_fields__})
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads that it uses; None: it is not on record."""
+        hardware: Any = self.record.get("hardware")
+        return int(hardware["threads"]) if fits(hardware, {"threads": int}) else None
 
     @property
     def position(self) -> tuple[int, int]:

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from difair_hpc.runs.cpus import usable_cpus
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
@@ -24,7 +26,7 @@ class Machine:
     foreign: Sequence[str]
     """Those of them that torch has no code for."""
     cpus: int
-    """CPUs that this process may use."""
+    """CPUs that this process may use, by its affinity and the quota of its cgroup."""
     memory_gb: float
     """Of the whole machine."""
 
@@ -45,7 +47,7 @@ def machine() -> Machine:
         archs=archs,
         gpus=list(gpus),
         foreign=[gpu for gpu, covered in gpus.items() if not covered],
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=usable_cpus(),
         memory_gb=round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
     )
 
