@@ -1,5 +1,6 @@
 """Addresses of SQLite files for MLflow, whatever signs their folders have."""
 
+import logging
 from pathlib import Path
 
 _PREFIX = "sqlite:///"
@@ -11,14 +12,20 @@ def sqlite_uri(path: Path) -> str:
         return f"{_PREFIX}{path}"
     from sqlalchemy import URL
 
-    return URL.create("sqlite", database=str(path)).render_as_string()
+    # With the driver's name, since MLflow makes the folder of a plain sqlite:/// address, and does not undo %3F.
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
+
+
+def is_sqlite(uri: str) -> bool:
+    """Whether MLflow's store is a file of SQLite."""
+    return uri.startswith(("sqlite:", "sqlite+pysqlite:"))
 
 
 def sqlite_path(uri: str) -> Path | None:
     """Return the file that an address names; None where it names none."""
-    if not uri.startswith(_PREFIX):
+    if not is_sqlite(uri):
         return None
-    name = uri.removeprefix(_PREFIX)
+    name = uri.partition("///")[2]
     if {"%", "?"} & set(name):
         from sqlalchemy import make_url
 
@@ -33,3 +40,18 @@ def absolute_uri(uri: str, folder: Path) -> str:
         return uri
     _, question, query = uri.partition("?")
     return f"{sqlite_uri(folder / path)}{question}{query}"
+
+
+def make_store(uri: str, root: Path) -> None:
+    """Make MLflow's tables in a file that is not there yet; to be called where its failures are `explained`.
+
+    MLflow would do it with a first experiment in the working folder, which it writes into SQL as it stands: a folder
+    with ' or : in its name ends that in an error, and a place that nobody chose would be on record.
+    """
+    path = sqlite_path(uri)
+    if path is None or path.exists():
+        return
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(uri, (root.absolute() / "mlartifacts").as_uri())._dispose_engine()

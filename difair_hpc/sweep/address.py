@@ -39,7 +39,7 @@ def checked_tracking(address: str) -> str:
     scheme, colon, rest = address.partition(":")
     if address in ("", "none") or (scheme == "file" and colon):
         return address
-    if scheme == "sqlite" and colon:
+    if scheme in ("sqlite", "sqlite+pysqlite") and colon:
         return _checked_sqlite(address)
     shown = re.sub(r"^(https?://)[^/?#]*@", r"\1***@", without_secret(address))
     if shown != address:
@@ -60,9 +60,9 @@ def checked_tracking(address: str) -> str:
 
 
 def _checked_sqlite(address: str) -> str:
-    path, question, query = address.removeprefix("sqlite:///").partition("?")
+    path, question, query = re.sub(r"^sqlite(\+pysqlite)?:///", "", address).partition("?")
     settings = not question or re.fullmatch(r"\w+=\w+(&\w+=\w+)*", query)
-    if not address.startswith("sqlite:///") or not path or not settings:
+    if path == address or not path or not settings:
         advice = "In an address % is written as %25, and ? as %3F."
         raise InvalidValue("tracking_uri", address, "sqlite:////FOLDER/FILE.db", advice=advice)
     return address
