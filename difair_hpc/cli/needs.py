@@ -14,6 +14,8 @@ from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.space import foreseen
 from difair_hpc.sweep.spec import StudySpec
 
+_COME_WITH_SCIKIT_LEARN = {"digits", "digits-all"}
+
 Need = Callable[[], object]
 """Raises a `DifairError` where something is missing."""
 
@@ -29,8 +31,7 @@ def needs_of_study(study: StudySpec, profile: Profile, where: Settings, folder: 
         submits: Whether this is to be submitted from here, and not a look from a job or by cron.
     """
     needs: list[Need] = [
-        partial(_require_root, where.root, jobs=profile.executor == "slurm"),
-        partial(possible_folder, folder, key="root"),
+        partial(_require_root, where.root, folder, jobs=profile.executor == "slurm"),
         lambda: require_data(benchmarks_of(study), where),
     ]
     if where.storage and not (folder / "study.json").exists():  # later on it may be away for a while
@@ -40,7 +41,7 @@ def needs_of_study(study: StudySpec, profile: Profile, where: Settings, folder: 
 
 def needs_of_run(benchmark: str, where: Settings) -> list[Need]:
     """Return what a single run needs: a folder and data."""
-    return [partial(_require_root, where.root, jobs=False), lambda: require_data([benchmark], where)]
+    return [partial(_require_root, where.root, where.root, jobs=False), lambda: require_data([benchmark], where)]
 
 
 def all_missing(needs: Sequence[Need]) -> int:
@@ -70,19 +71,21 @@ def require_data(benchmarks: Iterable[str], where: Settings) -> None:
     Raises:
         DataMissing: names every data set that is missing, where it is expected and how to get it.
     """
-    from difair_hpc.data.catalogue import inspect, needed
-
-    names = {name for benchmark in benchmarks for name in needed(benchmark)}
-    if names <= {"digits"}:
+    wanted = set(benchmarks) - _COME_WITH_SCIKIT_LEARN
+    if not wanted:
         return
+    from difair_hpc.data.catalogue import inspect, needed  # brings torch
+
+    names = {name for benchmark in wanted for name in needed(benchmark)}
     missing = [state for state in inspect(where.data_root, verify=False) if state.name in names and not state.complete]
     if missing:
         lines = [f"{state.name}: expected in {state.where}; difair data get {state.name}" for state in missing]
         raise DataMissing("data sets are missing:\n  " + "\n  ".join(lines))
 
 
-def _require_root(root: Path, *, jobs: bool) -> None:
-    possible_folder(root, key="root")
+def _require_root(root: Path, folder: Path, *, jobs: bool) -> None:
+    for place in (root, folder):
+        possible_folder(place, key="root")
     try:
         str(root).encode()
     except UnicodeEncodeError as error:

@@ -65,7 +65,8 @@ def word(key: str, value: object) -> str:
 
 def typed(key: str, value: object) -> str:
     """Return the word as it is to be typed in a shell."""
-    return shlex.quote(word(key, value))
+    text = word(key, value)
+    return f'"{text}"' if "'" in text and not set('"$`\\!') & set(text) else shlex.quote(text)
 
 
 def _text(kind: Kind, word: str, key: str, text: str) -> Any:
@@ -116,7 +117,9 @@ def _in_hydra(word: str, key: str, text: str) -> Any:
         override = OverridesParser.create().parse_override(word)
     except (HydraException, ValueError) as error:
         reason = without_secret(f"{word!r} is no key=value ({str(error).splitlines()[0]})")
-        advice = f"A value with signs such as , ( ) [ ] {{ }} = needs quotes: {without_secret(typed(key, text))}."
+        parts = [part.strip() for part in text.removeprefix("[").removesuffix("]").split(",")]
+        quoted = without_secret(typed(key, parts if text.startswith("[") else text))
+        advice = f"If a text with signs such as , ( ) [ ] = is meant, type {quoted}."
         raise UserError(f"{reason}; write for example method.alpha=10. {advice}") from error
     if override.is_delete() or override.is_sweep_override():
         raise InvalidValue(key, without_secret(text), "one value", advice=_several(key, text))
