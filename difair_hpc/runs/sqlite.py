@@ -1,7 +1,9 @@
 """Addresses of SQLite files for MLflow, whatever signs their folders have."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _PREFIX = "sqlite:///"
 
@@ -54,4 +56,5 @@ def make_store(uri: str, root: Path) -> None:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(uri, (root.absolute() / "mlartifacts").as_uri())._dispose_engine()
+    made: Callable[[str, str], Any] = SqlAlchemyStore
+    made(uri, (root.absolute() / "mlartifacts").as_uri())._dispose_engine()
