@@ -86,10 +86,6 @@ def require_data(benchmarks: Iterable[str], where: Settings) -> None:
 def _require_root(root: Path, folder: Path, *, jobs: bool) -> None:
     for place in (root, folder):
         possible_folder(place, key="root")
-    try:
-        str(root).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidValue("root", ascii(str(root)), "a folder whose whole path is UTF-8 text") from error
     if jobs and {"\\", "\n"} & set(str(root)):
         allowed = "a folder without a backslash or a line break in its path: SLURM cannot name the logs of jobs there"
         raise InvalidValue("root", ascii(str(root)), allowed)

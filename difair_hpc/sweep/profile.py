@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from difair_hpc.errors import InvalidValue, UnknownKey
-from difair_hpc.runs.spec import ExecutionSpec, check_device
+from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.sweep.ends import BUDGETS, EndKind
 
 BREAKING = {
@@ -95,7 +95,6 @@ class Profile:
 
     def __post_init__(self) -> None:
         """Refuse values outside of their range."""
-        check_device("cluster.device", self.device)
         for key in ("parallel", "threads", "runs_per_job"):
             value = getattr(self, key)
             if value is not None and value < 1:
