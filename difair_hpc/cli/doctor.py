@@ -71,7 +71,7 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
     jobs, data = profile.executor == "slurm", _data_check(where.data_root)
     yield _root_check(where.root, unproven=jobs and not arguments.inside and not arguments.on_node)
     yield from (_storage_check(where), _tracking_check(where), data)
-    here = machine()
+    here = machine(in_job=arguments.inside)
     yield from machine_checks(profile, here, runs_here=arguments.inside or not jobs)
     if not jobs:
         yield Check("ok", "runs at once", str(limits_of(profile).parallel))

@@ -189,7 +189,7 @@ def _clock_moved(scene: Scene, fault: Fault, target: Standing) -> str:
     with (scene.base / "clock.log").open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "difair_hpc.runs.job", str(scene.root), str(wave)],
-            env={**scene.environment, **moved},
+            env={name: value for name, value in scene.environment.items() if not name.startswith("SLURM_")} | moved,
             stdout=log,
             stderr=log,
             start_new_session=True,

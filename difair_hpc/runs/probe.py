@@ -29,17 +29,18 @@ class Machine:
     """Of the whole machine."""
 
 
-def machine() -> Machine:
-    """Look at this machine."""
+def machine(*, in_job: bool = False) -> Machine:
+    """Look at this machine; only in a job of the engine's does SLURM's variable for the node's name count."""
     import torch
 
+    node = os.environ.get("SLURMD_NODENAME", "") if in_job else ""
     archs = (torch._C._cuda_getArchFlags() or "").split() if torch.version.cuda else []
     gpus: dict[str, bool] = {}
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         major, minor = torch.cuda.get_device_capability(index)
         gpus[f"{index}: {torch.cuda.get_device_name(index)} (sm_{major}{minor})"] = covers(archs, major, minor)
     return Machine(
-        name=" ".join(dict.fromkeys([socket.gethostname(), os.environ.get("SLURMD_NODENAME", "")])).strip(),
+        name=" ".join(dict.fromkeys([socket.gethostname(), node])).strip(),
         python=platform.python_version(),
         torch=str(torch.__version__),
         archs=archs,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from difair_hpc.runs.spec import ExecutionSpec, plain
+from difair_hpc.runs.stop import is_ignored
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
 
 if TYPE_CHECKING:
@@ -80,8 +81,11 @@ class LocalCluster:
             gpus_per_node=1 if self._gpus else 0,
             visible_gpus=(gpu,) if self._gpus else (),
         )
-        with _ignored(signal.SIGINT), _threads(self._execution["threads"]):
-            job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution)
+        # What the terminal sends to all is for the runs: submitit's controller would kill its run a second later.
+        heard = [number for number in (signal.SIGINT, signal.SIGHUP) if not is_ignored(number)]
+        obey = ["SIGTERM", "SIGUSR2", *(number.name for number in heard)]
+        with _ignored(heard), _threads(self._execution["threads"]):
+            job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution, obey=obey)
         self._jobs.append(_LocalJob(job=job, order=order, gpu=gpu))
 
     def jobs(self) -> Sequence[Job]:
@@ -179,13 +183,14 @@ class _LocalJob:
 
 
 @contextmanager
-def _ignored(number: signal.Signals) -> Iterator[None]:
-    """Let processes that are started in the block be born with the signal ignored."""
-    before = signal.signal(number, signal.SIG_IGN)
+def _ignored(numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Let processes that are started in the block be born with these signals ignored."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @contextmanager
