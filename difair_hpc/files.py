@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,36 +20,48 @@ from difair_hpc.errors import DifairError, DiskFull, Failure, RootUnusable
 Form = Any
 """What plain data has to be: a type (`float`: a number), a pattern of a text, None, a tuple of possible forms, a list
 with the form of each element, or a dict with the form of each key; a key that ends in ? may be absent."""
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _LARGEST = 1e15
 """No time, count or size on record is larger; beyond it arithmetic on a damaged number would overflow."""
 
 
-def write_atomically(path: Path, *parts: bytes | memoryview | str, check: Callable[[], object] = lambda: None) -> Path:
+def write_atomically(
+    path: Path,
+    *parts: bytes | memoryview | str,
+    check: Callable[[], object] = lambda: None,
+    own: bool = False,
+) -> Path:
     """Replace `path` by `parts` (text as UTF-8) in one step and return it; a reader sees the old file or the new.
 
     Args:
         path: The file.
         parts: Its content, one after the other.
         check: Called when the new content is on the disk, right before it counts; if it raises, the old file stays.
+        own: Nobody else may write it, however many share the output root.
 
     Raises:
         DiskFull: no space is left; the old file is untouched.
         RootUnusable: the folder cannot be written.
     """
-    with _explained(path), _complete_copy(path, *parts) as copy:
+    with _explained(path), _complete_copy(path, *parts, own=own) as copy:
         check()
         copy.replace(path)
     return path
 
 
-def write_once(path: Path, content: bytes | str) -> bool:
+def write_once(path: Path, content: bytes | str, *, own: bool = False) -> bool:
     """Create `path` with `content` in one step unless it is there; return whether this call made it.
+
+    Args:
+        path: The file.
+        content: What it holds.
+        own: Nobody else may write it, however many share the output root.
 
     Raises:
         DiskFull: no space is left; nothing is left behind.
         RootUnusable: the folder cannot be written.
     """
-    with _explained(path), _complete_copy(path, content) as copy:
+    with _explained(path), _complete_copy(path, content, own=own) as copy:
         try:
             path.hardlink_to(copy)
         except FileExistsError:
@@ -136,6 +149,26 @@ def keep_private(root: Path) -> None:
     os.umask(~mode & 0o077)
 
 
+def make_own_folder(path: Path) -> Path:
+    """Make the folder, and those above it, so that nobody else may put something into it; return it.
+
+    Raises:
+        RootUnusable: it is another user's, or cannot be made.
+        DiskFull: no space is left there.
+    """
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if path.stat().st_mode & OTHERS_WRITE:
+            path.chmod(path.stat().st_mode & ~OTHERS_WRITE)
+    return path
+
+
+def is_own(path: Path) -> bool:
+    """Whether nobody but this user can have written the file, or what the folder lists."""
+    found = path.lstat()
+    return found.st_uid == os.geteuid() and not found.st_mode & OTHERS_WRITE and not stat.S_ISLNK(found.st_mode)
+
+
 def usable_folder(path: Path, *, key: str) -> Path:
     """Create the folder if needed, prove that it can be written, and return it.
 
@@ -159,10 +192,12 @@ def usable_folder(path: Path, *, key: str) -> Path:
 
 
 @contextmanager
-def _complete_copy(path: Path, *parts: bytes | memoryview | str) -> Iterator[Path]:
+def _complete_copy(path: Path, *parts: bytes | memoryview | str, own: bool) -> Iterator[Path]:
     copy = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with copy.open("xb") as file:
+            if own:
+                os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & ~OTHERS_WRITE)
             file.writelines(part.encode() if isinstance(part, str) else part for part in parts)
             file.flush()
             os.fsync(file.fileno())

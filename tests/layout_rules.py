@@ -11,7 +11,7 @@ PACKAGE = "difair_hpc"
 RANKS = {
     room: rank
     for rank, rooms in enumerate(
-        ["errors", "files", "osr data", "train", "runs", "sweep report", "config", "drill", "cli", "__main__"]
+        ["errors", "files launch", "osr data", "train", "runs", "sweep report", "config", "drill", "cli", "__main__"]
     )
     for room in rooms.split()
 }

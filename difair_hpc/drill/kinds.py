@@ -7,7 +7,6 @@ not happen, such as a process that was given up and still writes what counts.
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from difair_hpc.drill.scene import STUDY, Scene, Standing, standing
 from difair_hpc.drill.servers import Server
 from difair_hpc.errors import Failure
 from difair_hpc.files import write_atomically
+from difair_hpc.launch import python
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import newest, view
 from difair_hpc.runs.spec import plain
@@ -188,7 +188,7 @@ def _clock_moved(scene: Scene, fault: Fault, target: Standing) -> str:
     moved = {"LD_PRELOAD": str(faketime()), "FAKETIME": f"{hours:+d}h", "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
     with (scene.base / "clock.log").open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "difair_hpc.runs.job", str(scene.root), str(wave)],
+            [*python(), "-m", "difair_hpc.runs.job", str(scene.root), str(wave)],
             env={name: value for name, value in scene.environment.items() if not name.startswith("SLURM_")} | moved,
             stdout=log,
             stderr=log,

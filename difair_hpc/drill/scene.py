@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import BinaryIO
 
 from difair_hpc.drill.servers import Server
 from difair_hpc.errors import Failure
+from difair_hpc.launch import python
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import AttemptView, newest
 from difair_hpc.runs.folder import RunFolder, run_folder
@@ -225,7 +225,7 @@ class Scene:
 
     def _start(self, words: Sequence[str], log: BinaryIO) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "difair_hpc", *words],
+            [*python(), "-m", "difair_hpc", *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from difair_hpc.errors import Failure
+from difair_hpc.launch import SAFE_PATH
 from difair_hpc.runs.server import WITHOUT_JOBS
 
 _PATIENCE_SECONDS = 600.0
@@ -84,8 +85,8 @@ def mlflow_server(folder: Path, environment: Mapping[str, str]) -> tuple[Server,
         except OSError:
             return False
 
-    environment = {**environment, **WITHOUT_JOBS}
-    command = [sys.executable, "-m", "mlflow", "server", *words]
+    environment = {**environment, **SAFE_PATH, **WITHOUT_JOBS}
+    command = [sys.executable, "-P", "-m", "mlflow", "server", *words]
     log = folder / "mlflow.log"
     return Server(name="MLflow's server", command=command, answers=answers, log=log, environment=environment), address
 

@@ -1,6 +1,6 @@
 """What a job executes: runs one after another, in a process of its own.
 
-SLURM's jobs come in by `python -m difair_hpc.runs.job ROOT WAVE`: the wave's file lists the runs of each array task.
+SLURM's jobs come in by `launch.py -m difair_hpc.runs.job ROOT WAVE`: the wave's file lists the runs of each array task.
 Several such processes may share a job (runs_per_gpu): they list the same runs, and whichever comes first claims one.
 """
 

@@ -1,7 +1,7 @@
 """The last step of a job's script: ask for another turn where the time was up, else let the study go on.
 
-It runs in the batch script, not in the training process, so that a run that was killed still leads to a tick:
-`python -m difair_hpc.sweep.after STUDY_FOLDER WAVE EXIT_CODE`.
+It runs in the batch script, not in the training process, so that a run that was killed still leads to a tick. Its words
+are STUDY_FOLDER WAVE EXIT_CODE.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from difair_hpc.files import write_atomically
+from difair_hpc.launch import python
 from difair_hpc.runs.attempts import falls_silent, newest
 from difair_hpc.runs.place import AGAIN
 from difair_hpc.sweep.lease import Wishes
@@ -39,7 +40,7 @@ def _tick(study: Path, content: dict[str, object]) -> None:
     driver = newest(study)
     if driver is not None and driver.alive and not falls_silent(study):
         return  # it sees the wish
-    command = [sys.executable, "-m", "difair_hpc", *content["again"]]  # type: ignore[misc]
+    command = [*python(), "-m", "difair_hpc", *content["again"]]  # type: ignore[misc]
     done = subprocess.run(
         command,
         cwd=str(content["folder"]),

@@ -1,15 +1,17 @@
 """The door to what executes runs: submitit's local processes, and a fake in memory with the same behaviour."""
 
 import os
+import shlex
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from difair_hpc.launch import SAFE_PATH, python
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.runs.stop import is_ignored
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
@@ -64,7 +66,7 @@ class LocalCluster:
         self._execution = plain(execution)
         self._gpus = gpus
         self._jobs: list[_LocalJob] = []
-        self._executor = submitit.LocalExecutor(self._root / "jobs")
+        self._executor = submitit.LocalExecutor(self._root / "jobs", python=shlex.join(python()))
 
     def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:  # noqa: ARG002
         """Start a process for each job; Ctrl-C in the terminal reaches it, not submitit's controller."""
@@ -84,7 +86,7 @@ class LocalCluster:
         # What the terminal sends to all is for the runs: submitit's controller would kill its run a second later.
         heard = [number for number in (signal.SIGINT, signal.SIGHUP) if not is_ignored(number)]
         obey = ["SIGTERM", "SIGUSR2", *(number.name for number in heard)]
-        with _ignored(heard), _threads(self._execution["threads"]):
+        with _ignored(heard), _environment({**SAFE_PATH, **_threads(self._execution["threads"])}):
             job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution, obey=obey)
         self._jobs.append(_LocalJob(job=job, order=order, gpu=gpu))
 
@@ -193,13 +195,17 @@ def _ignored(numbers: Sequence[signal.Signals]) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let processes that are started in the block use `count` threads in every numeric library."""
+def _threads(count: int | None) -> dict[str, str]:
+    """Return the environment in which every numeric library uses `count` threads."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    if count is not None:
-        os.environ.update(dict.fromkeys(names, str(count)))
+    return {} if count is None else dict.fromkeys(names, str(count))
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let processes that are started in the block have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

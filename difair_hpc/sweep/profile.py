@@ -25,7 +25,6 @@ BREAKING = {
     "nodes": "nothing: a run uses one node",
     "time": "nothing: minutes says how long a job may take",
     "chdir": "nothing: a job ticks the study from where it was submitted",
-    "export": "nothing: jobs need the environment of the command that submits them",
     "wrap": "nothing: the engine writes the script",
     "hold": "nothing: difair hold and difair release do that",
 }

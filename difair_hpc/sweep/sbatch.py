@@ -54,6 +54,7 @@ def sbatch_text(
         "cpus_per_task": profile.threads or THREADS,
         "ntasks_per_node": profile.runs_per_gpu if profile.runs_per_gpu > 1 else None,
         "signal_delay_s": profile.notice_seconds,
+        "srun_args": ["--export=ALL"],  # what the lines of setup have set reaches the run, whatever the site enforces
         "array_parallelism": tasks,
         "map_count": tasks,
         "setup": [*profile.setup, *setup] or None,

@@ -8,14 +8,14 @@ of the user's jobs, never of a job's own files; how they ended, of the same call
 import hashlib
 import os
 import shlex
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReached
-from difair_hpc.files import write_atomically
+from difair_hpc.files import is_own, write_atomically
+from difair_hpc.launch import python
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.commands import Command, run_command
 from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
@@ -31,8 +31,8 @@ MOST_RELEASES = 3
 """How often a job is released that a node could not start; then something else is wrong, and somebody has to look."""
 _CLOCKS_DIFFER = 30.0
 """Seconds by which the clocks of nodes that share an answer of squeue may differ."""
-JOB_PROGRAM = (sys.executable, "-m", "difair_hpc.runs.job")
-"""What a job executes; ROOT and the file of its wave follow."""
+JOB_MODULE = ("-m", "difair_hpc.runs.job")
+"""What a job executes."""
 
 
 class SlurmCluster:
@@ -53,7 +53,7 @@ class SlurmCluster:
         again: Sequence[str] = (),
         code: Path | None = None,
         command: Command = run_command,
-        program: Sequence[str] = JOB_PROGRAM,
+        program: Sequence[str] = (),
         record: bool = True,
         server: str = "",
     ) -> None:
@@ -69,7 +69,7 @@ class SlurmCluster:
             again: Words of `difair` with which each job, as it ends, lets the study go on; empty: it does not.
             code: Frozen copy of the code that the jobs import; None: whatever is installed when they start.
             command: Runs a SLURM command.
-            program: What a job executes.
+            program: What a job executes in place of `JOB_MODULE`, before ROOT and the file of its wave.
             record: Put on record what the queue tells (the holder of the study's lease alone may).
             server: Address of the MLflow server to which the jobs ship; empty: they do not.
         """
@@ -131,7 +131,7 @@ class SlurmCluster:
         )
         script = wave.path.with_suffix(".sbatch")
         text = self.script(wave.path, len(orders), memory_factor=orders[0].memory_factor, exclude=exclude)
-        write_atomically(script, text)
+        write_atomically(script, text, own=True)
         try:
             answer = self._command(["sbatch", "--parsable", str(script)])
         except Failure as error:
@@ -142,18 +142,18 @@ class SlurmCluster:
 
     def script(self, wave: Path, tasks: int, *, memory_factor: float = 1.0, exclude: Collection[str] = ()) -> str:
         """Return the sbatch script of a wave."""
-        place = None if self._code is None else shlex.quote(str(self._code))
-        code = [] if place is None else [f"export PYTHONPATH={place}${{PYTHONPATH:+:$PYTHONPATH}}"]
-        after = [sys.executable, "-m", "difair_hpc.sweep.after", str(self._study), str(wave)]
+        start = python(code=self._code)
+        program = [*(self._program or (*start, *JOB_MODULE)), str(self._root), str(wave)]
+        after = [*start, "-m", "difair_hpc.sweep.after", str(self._study), str(wave)]
         return sbatch_text(
             self._profile,
-            [*self._program, str(self._root), str(wave)],
+            program,
             name=self._prefix + wave.stem,
             logs=self._root / "jobs",
             tasks=tasks,
             memory_factor=memory_factor,
             exclude=exclude,
-            setup=code,
+            setup=[_refusal(path) for path in (self._code, wave) if path is not None and _is_own(path)],
             teardown=["code=$?", f"{shlex.join(after)} $code", "exit $code"],
         )
 
@@ -258,6 +258,16 @@ class SlurmCluster:
         if not wave.answered:
             return time.time() - wave.time < SETTLING_SECONDS
         return wave.answered + _CLOCKS_DIFFER >= look.asked
+
+
+def _is_own(path: Path) -> bool:
+    return path.exists() and is_own(path)
+
+
+def _refusal(path: Path) -> str:
+    """Return the line of shell that ends a job whose file is no longer this user's: somebody has put another there."""
+    name = shlex.quote(str(path))
+    return f"[ -O {name} ] || {{ echo {name}' is not yours any more; nothing was executed' >&2; exit 1; }}"
 
 
 def _chunks(orders: Sequence[Order], most: int) -> Iterator[Sequence[Order]]:

@@ -13,7 +13,7 @@ from difair_hpc.cli import doctor, main
 from difair_hpc.cli.doctor import file_system, in_words
 from difair_hpc.errors import ClusterUnreachable, Failure
 from difair_hpc.sweep.checks import Check
-from tests.sweep.sites import Site
+from tests.sites.answers import Site
 
 MOUNTS = r"""
 22 27 0:21 / /proc rw,relatime - proc proc rw
