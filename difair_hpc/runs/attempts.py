@@ -198,7 +198,9 @@ class Attempt:
         """Stop the heartbeat; an error that nobody put on record yet is how the attempt ended."""
         self._done.set()
         self._beats.join()
-        if error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            self.end("stopped", signal="SIGINT")
+        elif error is not None:
             self.end("failed", message=f"{type(error).__name__}: {error}")
 
     def counts(self) -> bool:

@@ -4,7 +4,6 @@ A request that timed out may have been carried out, and two processes may show a
 after a run was made, all that stand for the same thing are read: the first by id stays, the others are deleted.
 """
 
-import fcntl
 import logging
 import os
 import time
@@ -14,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from difair_hpc.disk import locked
 from difair_hpc.errors import Failure
-from difair_hpc.files import usable_folder, write_once
+from difair_hpc.files import read_text, usable_folder, write_atomically, write_once
 from difair_hpc.runs.server import check_credentials, remedy
 from difair_hpc.runs.shown import first_tags
 
@@ -31,6 +31,9 @@ ROOT = "difair.root"
 
 Key = tuple[str, str, str]
 """What an MLflow run stands for: run, stage or study; the stage's name; the signature."""
+
+_LOOK_SECONDS = 0.2
+_LONGEST_USE_SECONDS = 300.0
 
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -201,10 +204,33 @@ def _key(tags: Mapping[str, str]) -> Key:
 
 @contextmanager
 def _one_at_a_time(path: Path | None) -> Iterator[None]:
-    """Hold a lock of the operating system: several processes that make one SQLite store at once destroy it."""
+    """Let one process into the block: several that make one SQLite store at once destroy it.
+
+    It holds a lock of the operating system or, where there is none, a file that only one process can create.
+    """
     if path is None:
         yield
         return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    with locked(path) as held:
+        if held:
+            yield
+            return
+        claim, own = path.with_suffix(".claim"), uuid.uuid4().hex
+        while not write_once(claim, own):
+            if _is_left_over(claim):
+                write_atomically(claim, own)  # whoever made it has been killed
+                break
+            time.sleep(_LOOK_SECONDS)
+        try:
+            yield
+        finally:
+            if read_text(claim) == own:
+                claim.unlink(missing_ok=True)
+
+
+def _is_left_over(claim: Path) -> bool:
+    """Whether a claim is older than any use of it."""
+    try:
+        return time.time() - claim.stat().st_mtime > _LONGEST_USE_SECONDS
+    except FileNotFoundError:
+        return False
