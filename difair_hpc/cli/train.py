@@ -8,7 +8,7 @@ from difair_hpc import config
 from difair_hpc.cli.needs import require_data
 from difair_hpc.cli.screen import complain, console, duration
 from difair_hpc.files import keep_private
-from difair_hpc.runs.attempts import newest
+from difair_hpc.runs.attempts import newest, require_free
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.place import Place, allocation_end
@@ -62,6 +62,7 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
         from difair_hpc.runs.stop import stop_on_signal
 
         require_data([spec.benchmark.name], where)
+        require_free(folder.path)
         keep_private(where.root)
         folder.create(spec)
         end_pruning(folder.path)

@@ -149,6 +149,17 @@ def falls_silent(folder: Path, *, give_up: Callable[[], bool] = lambda: False) -
     return False
 
 
+def require_free(folder: Path, what: str = "run") -> None:
+    """Refuse what another live process works on, before anything is changed.
+
+    Raises:
+        RunBusy: names that process.
+    """
+    last = newest(folder)
+    if last is not None and last.alive:
+        raise _busy(folder, last, what)
+
+
 class Attempt:
     """A claim on a run, held by this process; use it as a context manager so that it beats."""
 

@@ -25,7 +25,10 @@ _LATER = re.compile(
     re.IGNORECASE,
 )
 """What commands say of controllers that change or do not answer, of munge, and of the network."""
-_REFUSAL = re.compile(r"invalid|not available|permission denied|not permitted|than permitted|n option", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"invalid|not available|permission denied|not permitted|than permitted|(unrecognized|unknown|ambiguous) option",
+    re.IGNORECASE,
+)
 _MISTAKE = re.compile(
     r"(unrecognized|unknown|invalid) option|requires an argument|permission denied|not permitted"
     r"|invalid (user|account|partition|qos|cluster|entity|field|job format)",

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import RunFolder, run_folder
 from tests import forked, short
@@ -90,6 +92,25 @@ def until(condition: Callable[[], object], *, running: Running | None = None) ->
 def files(folder: Path) -> Mapping[Path, bytes]:
     """Return every file under a folder with its content."""
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def set_up_site(folder: Path, monkeypatch: pytest.MonkeyPatch, sweep: str) -> None:
+    """Stand in a folder with the sweep file `one`, where SLURM's commands answer nothing until `say` writes them."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=":")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    (folder / "sweeps").mkdir()
+    (folder / "sweeps" / "one.yaml").write_text(sweep)
+    (folder / "bin").mkdir()
+    for name in ("squeue", "sbatch", "scontrol", "sacctmgr"):
+        say(folder, name, "exit 0")
+
+
+def say(folder: Path, name: str, body: str) -> None:
+    """Let a command of SLURM be this script."""
+    program = folder / "bin" / name
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
 
 
 def described(root: Path, study: str, stages: Iterable[Mapping[str, Any]]) -> None:
