@@ -12,7 +12,7 @@ RANKS = {
     room: rank
     for rank, rooms in enumerate(
         [
-            "errors disk",
+            "errors disk user",
             "files launch",
             "osr data",
             "train",

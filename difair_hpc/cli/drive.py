@@ -175,6 +175,8 @@ class Drive:
             if once:
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._rest(pause)
+            if self.flag:  # another look would start again what has just saved and left
+                return
 
     def _rest(self, seconds: float) -> None:
         """Wait, unless somebody asks to stop."""

@@ -12,9 +12,9 @@ from difair_hpc.runs.attempts import newest, require_free
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.place import Place, allocation_end
-from difair_hpc.runs.server import user_name
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
 from difair_hpc.runs.stop import TIME
+from difair_hpc.user import user_name
 
 STUDY, STAGE = "train", "single"
 """What single runs have for a study and a stage."""

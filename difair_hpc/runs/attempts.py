@@ -249,7 +249,7 @@ class Attempt:
 def _numbers(folder: Path) -> list[int]:
     try:
         names = [path.name for path in (folder / "attempts").iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
 

@@ -24,6 +24,7 @@ from difair_hpc.runs.shipping import DRAIN_SECONDS, Shipping, of_job
 from difair_hpc.runs.spec import ExecutionSpec, build
 from difair_hpc.runs.stop import TIME, stop_on_signal
 from difair_hpc.train.trainer import TrainState
+from difair_hpc.user import complete_environment
 
 
 def run_job(
@@ -109,6 +110,7 @@ def _write(line: str) -> None:
 def main() -> int:
     """Execute the runs of this task of a wave; exit with `AGAIN` when its time is up."""
     root, wave = sys.argv[1:]
+    complete_environment()
     content = json.loads(Path(wave).read_text("utf-8"))
     signatures = content["jobs"][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
     lane = int(os.environ.get("SLURM_PROCID", "0"))

@@ -1,6 +1,5 @@
 """A team's MLflow server (slurm/services): the file by which an output root names it, and care for its passwords."""
 
-import getpass
 import os
 from pathlib import Path
 
@@ -39,14 +38,6 @@ def private(path: Path) -> Path:
     if mode & 0o077:
         raise UserError(f"{path} holds passwords and is open to others (mode {mode:03o}): chmod 600 {path}")
     return path
-
-
-def user_name() -> str:
-    """Return the name of this user; of one that the machine does not know by name (a container's), the number."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def check_credentials(uri: str) -> None:

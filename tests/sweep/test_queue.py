@@ -3,8 +3,10 @@
 import errno
 import fcntl
 import os
+import shutil
+import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,29 @@ def test_a_cache_that_cannot_be_written_stops_nobody(
     assert queue.look().jobs
     assert squeue.calls == 1, "what this command has asked is good for it all the same"
     assert Queue(squeue, max_age=60, cache=tmp_path / "squeue.json").look().jobs
+    assert squeue.calls == 2
+
+
+@pytest.fixture
+def full_home(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few pages, with no room left."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            (folder / "filled").write_bytes(bytes(100_000))
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_home_that_is_really_full(full_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(full_home))
+    cache, squeue = shared_cache(), Squeue()
+    assert all(Queue(squeue, max_age=60, cache=cache).look().jobs for _ in range(2))
     assert squeue.calls == 2
 
 
