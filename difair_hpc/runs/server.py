@@ -1,5 +1,7 @@
 """A team's MLflow server (slurm/services): the file by which an output root names it, and care for its passwords."""
 
+import getpass
+import os
 from pathlib import Path
 
 from difair_hpc.errors import UserError
@@ -39,6 +41,14 @@ def private(path: Path) -> Path:
     return path
 
 
+def user_name() -> str:
+    """Return the name of this user; of one that the machine does not know by name (a container's), the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def check_credentials(uri: str) -> None:
     """Refuse a server where MLflow would take the password for it from a file that others can read.
 
@@ -46,4 +56,4 @@ def check_credentials(uri: str) -> None:
         UserError: as `private` does.
     """
     if uri.startswith(("http://", "https://")):
-        private(Path(CREDENTIALS).expanduser())
+        private(Path(os.path.expanduser(CREDENTIALS)))  # noqa: PTH111 - pathlib's fails where there is no home

@@ -10,6 +10,7 @@ import pytest
 
 from difair_hpc.runs.marks import Mark, write_mark
 from difair_hpc.runs.stop import STOP_SIGNALS, TIME, StopFlag, StopWatch, stop_on_signal
+from tests.waiting import eventually
 
 WAITER = """
 import time
@@ -48,6 +49,53 @@ def test_handlers_are_put_back() -> None:
     with stop_on_signal():
         assert all(signal.getsignal(number) not in before for number in STOP_SIGNALS)
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+
+
+def asked_to_stop(*, obey: tuple[str, ...] = ()) -> str:
+    """Send every stop signal to this process while it collects them; return what the flag says of each."""
+    reasons = []
+    for number in STOP_SIGNALS:
+        with stop_on_signal(obey=obey) as flag:
+            signal.raise_signal(number)
+            reasons.append(flag.reason)
+    return " ".join(reasons)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored(number: signal.Signals) -> None:
+    others = [other.name for other in STOP_SIGNALS if other != number]
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert asked_to_stop().split() == others
+        assert signal.getsignal(number) == signal.SIG_IGN
+        assert number.name in asked_to_stop(obey=(number.name,)).split(), "a job obeys what SLURM and we send to it"
+    finally:
+        signal.signal(number, before)
+
+
+def test_whoever_waits_is_told_at_once_and_once() -> None:
+    said: list[str] = []
+    with stop_on_signal(said.append) as flag:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)  # right behind: what a shell or a starter has passed on
+        assert flag.reason == "SIGTERM"
+        assert eventually(lambda: said)
+    assert said == ["SIGTERM"]
+
+
+def test_a_second_ctrl_c_ends_a_command_at_once_and_a_run_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    with stop_on_signal(lambda _: None):
+        signal.raise_signal(signal.SIGINT)
+        clock.now += 1
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with stop_on_signal() as flag:
+        signal.raise_signal(signal.SIGINT)
+        clock.now += 1
+        signal.raise_signal(signal.SIGINT)
+        assert flag.reason == "SIGINT"
 
 
 class Clock:
