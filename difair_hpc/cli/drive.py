@@ -1,7 +1,7 @@
 """A study under way: ticks, live progress, MLflow, and the report at its end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -114,7 +114,7 @@ class Drive:
         screen = self.screen
         screen.print(f"study {self.study.name}: runs in {root / 'runs'}, {limits.parallel} at once", soft_wrap=True)
         with StudyProgress(screen, [stage.name for stage in self.study.stages]) as progress:
-            shipping, tracker = Shipping(progress.warn), _tracker(self.where, self.study.name)
+            shipping, tracker = Shipping(progress.warn), _tracker(self.where, self.study.name, progress.warn)
             with shipping.beside(partial(self._ship, tracker)) if tracker is not None else nullcontext():
                 try:
                     self._at_work = True
@@ -198,13 +198,14 @@ def _leave(cluster: "Cluster") -> None:
         time.sleep(1.0)
 
 
-def _tracker(where: config.Settings, study: str) -> "Tracker | None":
+def _tracker(where: config.Settings, study: str, tell: Callable[[str], object]) -> "Tracker | None":
     if where.tracking_uri == "none":
         return None
     from difair_hpc.cli.figures import draw_run
     from difair_hpc.runs.tracking import Tracker, default_uri
 
-    return Tracker(where.tracking_uri or default_uri(where.root), root=where.root, study=study, draw=draw_run)
+    uri = where.tracking_uri or default_uri(where.root)
+    return Tracker(uri, root=where.root, study=study, draw=draw_run, tell=tell)
 
 
 def _last_word(tracker: "Tracker", *, ended: bool) -> None:

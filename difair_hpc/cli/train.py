@@ -125,7 +125,7 @@ def _tracked(where: config.Settings, folder: RunFolder) -> Iterator[None]:
     from difair_hpc.runs.tracking import Tracker, default_uri
 
     uri = where.tracking_uri or default_uri(where.root)
-    tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run)
+    tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run, tell=complain)
     shipping = Shipping(complain)
     waits = True
     try:

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain one run."""
-    where, _, row = one(arguments.words)
+    where, study, row = one(arguments.words)
     folder, screen = run_folder(where.root, row.signature), console()
     note = f" ({row.note})" if row.note else ""
     screen.print(f"run {row.signature}  {row.study}/{row.stage}  {run_label(row.parameters)}", soft_wrap=True)
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         screen.print(f"{mark.hold} by {mark.by}, {ago(mark.time)}", markup=False)
     attempts = views(folder.path)
     for attempt in attempts:
-        _tell(attempt, screen)
+        _tell(attempt, screen, asked=study.threads)
     if attempts and attempts[-1].end is not None and attempts[-1].end.get("trace"):
         screen.print(f"\nthe last error:\n{attempts[-1].end['trace'].rstrip()}", soft_wrap=True, markup=False)
     _tell_log(where.root, attempts, screen)
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(attempt: AttemptView, screen: Console) -> None:
+def _tell(attempt: AttemptView, screen: Console, *, asked: int | None) -> None:
     place = attempt.place
     where = " ".join(part for part in (place.node, f"job {place.job}" if place.job else "") if part)
     epoch, step = attempt.position
@@ -56,6 +56,8 @@ def _tell(attempt: AttemptView, screen: Console) -> None:
     else:
         end = attempt.end or {"reason": "died", "message": ""}
         said = f"{end['reason']} {end.get('signal', '')} {end['message']}".strip()
+    fewer = attempt.threads is not None and asked is not None and attempt.threads < asked
+    position += f", with {attempt.threads} of the {asked} CPU threads that the profile asks for" if fewer else ""
     text = f"attempt {attempt.number}  {where}  {duration(attempt.seconds)}, to {position}; {said}"
     screen.print(text, soft_wrap=True, markup=False)
 

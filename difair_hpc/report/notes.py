@@ -8,7 +8,9 @@ from difair_hpc.report.rows import ResultRow, StageRows, is_chosen
 from difair_hpc.runs.shown import run_count
 
 MISSING, UNPUBLISHED, MIXED = "·", "–", "!"
-_COMPUTING = ("commit", "torch", "precision")
+_COMPUTING = ("commit", "torch", "precision", "instructions", "arithmetic")
+_LATER = {f"versions.{key}" for key in ("instructions", "arithmetic")}
+"""What earlier versions did not put on record: a result without it differs in nothing that is known."""
 LISTED = 10
 """Runs that a note names before it only counts the others."""
 
@@ -127,7 +129,11 @@ def differing(rows: Sequence[ResultRow], *, apart: str = "") -> dict[str, list[s
     ]
     keys = sorted({key for settings in all_settings for key in settings if not (apart and key.startswith(apart))})
     values = {
-        key: sorted({plain(settings.get(key, "unset")) for settings in all_settings}, key=_natural) for key in keys
+        key: sorted(
+            {plain(one.get(key, "unset")) or "as delivered" for one in all_settings if key in one or key not in _LATER},
+            key=_natural,
+        )
+        for key in keys
     }
     return {key: found for key, found in values.items() if len(found) > 1}
 

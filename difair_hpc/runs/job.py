@@ -89,8 +89,11 @@ def _shipped(server: str, study: Path | None, begun: Sequence[RunFolder]) -> Ite
     if not server or study is None:
         yield
         return
-    shipping = Shipping(lambda line: sys.stderr.write(f"warning: {line}\n"), patience=DRAIN_SECONDS)
-    with shipping.beside(of_job(study, server, begun)):
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"warning: {line}\n")
+
+    with Shipping(tell, patience=DRAIN_SECONDS).beside(of_job(study, server, begun, tell)):
         yield
 
 

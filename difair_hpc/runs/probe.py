@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from difair_hpc.runs.cpus import usable_cpus
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
@@ -27,7 +29,7 @@ class Machine:
     foreign: Sequence[str]
     """Those of them that torch has no code for."""
     cpus: int
-    """CPUs that this process may use."""
+    """CPUs that this process may use, by its affinity and the quota of its cgroup."""
     memory_gb: float
     """Of the whole machine."""
 
@@ -49,7 +51,7 @@ def machine(*, in_job: bool = False) -> Machine:
         archs=archs,
         gpus=list(gpus),
         foreign=[gpu for gpu, covered in gpus.items() if not covered],
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=usable_cpus(),
         memory_gb=round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
     )
 

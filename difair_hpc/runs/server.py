@@ -48,15 +48,3 @@ def check_credentials(uri: str) -> None:
     """
     if uri.startswith(("http://", "https://")):
         private(Path(os.path.expanduser(CREDENTIALS)))  # noqa: PTH111 - pathlib's fails where there is no home
-
-
-def remedy(reason: str) -> str:
-    """Return what to do when MLflow cannot be used for a reason."""
-    if "error code 401" in reason:
-        return (
-            f"The server knows no such user and password: MLflow looks for them in {CREDENTIALS} (mode 600), and "
-            "before that in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
-        )
-    if "error code 403" in reason:
-        return "Another account made a study of this name there: give yours another with study=NAME."
-    return "Choose another store with tracking_uri=…"

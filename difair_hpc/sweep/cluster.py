@@ -52,13 +52,13 @@ class LocalCluster:
 
     detached = False
 
-    def __init__(self, root: Path, execution: ExecutionSpec, *, gpus: int = 0) -> None:
+    def __init__(self, root: Path, execution: ExecutionSpec, *, gpus: Sequence[str] = ()) -> None:
         """Prepare to start jobs.
 
         Args:
             root: Output root; the logs of jobs go to `jobs/` there.
             execution: How each run is executed.
-            gpus: GPUs to hand out, one per job; 0: jobs see none.
+            gpus: Names of the GPUs to hand out, one per job (runs/gpus.py); none: jobs see none.
         """
         import submitit
 
@@ -77,16 +77,15 @@ class LocalCluster:
         from difair_hpc.runs.job import run_job  # brings torch
 
         busy = Counter(live.gpu for live in self._live())
-        gpu = min(range(max(self._gpus, 1)), key=lambda number: (busy[number], number))
-        self._executor.update_parameters(
-            timeout_min=_FOREVER_MIN,
-            gpus_per_node=1 if self._gpus else 0,
-            visible_gpus=(gpu,) if self._gpus else (),
-        )
+        gpu = min(self._gpus, key=lambda name: (busy[name], self._gpus.index(name)), default="")
+        self._executor.update_parameters(timeout_min=_FOREVER_MIN, gpus_per_node=1 if gpu else 0)
+        # update_parameters takes numbers alone, but a GPU may have been given by another name.
+        self._executor.parameters["visible_gpus"] = (gpu,) if gpu else ()
+        amd = {"HIP_VISIBLE_DEVICES": gpu} if "HIP_VISIBLE_DEVICES" in os.environ else {}
         # What the terminal sends to all is for the runs: submitit's controller would kill its run a second later.
         heard = [number for number in (signal.SIGINT, signal.SIGHUP) if not is_ignored(number)]
         obey = ["SIGTERM", "SIGUSR2", *(number.name for number in heard)]
-        with _ignored(heard), _environment({**SAFE_PATH, **_threads(self._execution["threads"])}):
+        with _ignored(heard), _environment(SAFE_PATH | amd | _threads(self._execution["threads"])):
             job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution, obey=obey)
         self._jobs.append(_LocalJob(job=job, order=order, gpu=gpu))
 
@@ -180,7 +179,7 @@ class MemoryCluster:
 class _LocalJob:
     job: "submitit.Job[str]"
     order: Order
-    gpu: int
+    gpu: str
     ended: float = 0.0
 
 
@@ -196,7 +195,7 @@ def _ignored(numbers: Sequence[signal.Signals]) -> Iterator[None]:
 
 
 def _threads(count: int | None) -> dict[str, str]:
-    """Return the environment in which every numeric library uses `count` threads."""
+    """Return the variables by which every numeric library uses so many threads; None: they stay as they are."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {} if count is None else dict.fromkeys(names, str(count))
 

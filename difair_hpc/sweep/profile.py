@@ -46,7 +46,7 @@ class Profile:
     """Of training arithmetic; auto: bfloat16 where the device has it natively, float16 on a V100 or RTX 6000; float32
     is the reference."""
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """auto, cpu or cuda: each run sees one GPU alone, the first one of its process."""
     checkpoint_epochs: int = 10
     checkpoint_seconds: float = 300.0
     """A run saves at least this often."""
@@ -110,6 +110,7 @@ class Profile:
             raise InvalidValue(
                 "cluster.gpus", self.gpus, f"null beside gres={self.gres}; a site wants one or the other"
             )
+        _check_device(self.device)
         _check_retries(self.retries)
         for option in self.sbatch:
             if option.replace("_", "-") in BREAKING:
@@ -136,6 +137,15 @@ class Profile:
     def has_gpus(self) -> bool:
         """Whether its jobs ask for a GPU."""
         return self.executor == "slurm" and self.device != "cpu" and bool(self.gres or self.gpus)
+
+
+def _check_device(device: str) -> None:
+    if device not in ("auto", "cpu", "cuda"):
+        advice = (
+            "Each run is given one GPU and sees no other. Locally, CUDA_VISIBLE_DEVICES=1,2 difair sweep … says which; "
+            "on SLURM, gres or gpus do."
+        )
+        raise InvalidValue("cluster.device", device, "auto, cpu or cuda", advice=advice)
 
 
 def _check_retries(retries: Mapping[str, int | None]) -> None:

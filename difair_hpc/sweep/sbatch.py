@@ -11,6 +11,10 @@ THREADS = 4
 """CPUs of a run where the profile leaves them open."""
 
 
+_LEAVE = "cd /"
+"""An empty part of PYTHONPATH means the working folder, which a node that cannot enter it replaces by /tmp."""
+
+
 def sbatch_text(
     profile: Profile,
     words: Sequence[str],
@@ -34,7 +38,7 @@ def sbatch_text(
         memory_factor: Times the profile's memory.
         exclude: Nodes that are left out.
         setup: Lines of shell before the command, after those of the profile.
-        teardown: Lines of shell after it.
+        teardown: Lines of shell after it, with its exit code in $code.
     """
     from submitit.slurm.slurm import _make_sbatch_string
 
@@ -57,9 +61,10 @@ def sbatch_text(
         "srun_args": ["--export=ALL"],  # what the lines of setup have set reaches the run, whatever the site enforces
         "array_parallelism": tasks,
         "map_count": tasks,
-        "setup": [*profile.setup, *setup] or None,
-        "teardown": list(teardown) or None,
+        "setup": [*profile.setup, *setup, _LEAVE, "code=0"],
+        "teardown": [*teardown, "exit $code"],
         "additional_parameters": {**options, **profile.sbatch},
     }
-    text: str = _make_sbatch_string(command=shlex.join(words), folder=logs, **asked)
+    command = f"{shlex.join(words)} || code=$?"  # a profile's set -e does not end the script here
+    text: str = _make_sbatch_string(command=command, folder=logs, **asked)
     return text

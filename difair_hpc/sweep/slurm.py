@@ -164,7 +164,7 @@ class SlurmCluster:
             memory_factor=memory_factor,
             exclude=exclude,
             setup=[_refusal(path) for path in (self._code, wave) if path is not None and _is_own(path)],
-            teardown=["code=$?", f"{shlex.join(after)} $code", "exit $code"],
+            teardown=[f"{shlex.join(after)} $code"],
         )
 
     def jobs(self) -> Sequence[Job]:

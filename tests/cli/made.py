@@ -15,6 +15,7 @@ import pytest
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import RunFolder, run_folder
 from tests import forked, short
+from tests.sweep.made import fail, finish
 from tests.waiting import eventually
 
 TINY = short.short(2)
@@ -118,3 +119,49 @@ def described(root: Path, study: str, stages: Iterable[Mapping[str, Any]]) -> No
     place = root / "studies" / study
     place.mkdir(parents=True)
     (place / "study.json").write_text(json.dumps({"study": study, "stages": list(stages)}), "utf-8")
+
+
+def half_finished(root: Path) -> dict[str, str]:
+    """A study whose search is over and whose final stage has begun; return name to signature."""
+    runs = {
+        "two": created(root, **{"method.alpha": 2}),
+        "six": created(root, **{"method.alpha": 6}),
+        "rival": created(root, method="cac"),
+        "bad": created(root, method="cross_entropy"),
+        "new": created(root, split=1),
+    }
+    for name in ("two", "six", "rival"):
+        finish(root, runs[name].signature)
+    fail(root, runs["bad"].signature, "ValueError: [red]made up[/red]")
+    trial = {name: {"number": 0, "signature": folder.signature} for name, folder in runs.items()}
+    described(
+        root,
+        "mini",
+        [
+            {
+                "name": "coarse",
+                "search": "grid",
+                "planned": 2,
+                "complete": True,
+                "trials": [
+                    trial["two"] | {"parameters": {"method.alpha": 2}},
+                    trial["six"] | {"parameters": {"method.alpha": 6}},
+                ],
+                "chosen": [{"method.alpha": 6}],
+                "reasons": ["Six is best."],
+            },
+            {
+                "name": "final",
+                "search": "final",
+                "planned": 5,
+                "complete": False,
+                "trials": [
+                    trial[name] | {"parameters": {"benchmark": "digits", "method": name, "split": 0}}
+                    for name in ("six", "rival", "bad", "new")
+                ],
+                "chosen": [],
+                "reasons": [],
+            },
+        ],
+    )
+    return {name: folder.signature for name, folder in runs.items()}

@@ -12,7 +12,8 @@ from difair_hpc.runs.attempts import set_kind
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.points import BATCH, batches
 from difair_hpc.runs.reap import reap
-from difair_hpc.runs.tracking import SHIPPED, Tracker, default_uri
+from difair_hpc.runs.shipment import SHIPPED
+from difair_hpc.runs.tracking import Tracker, default_uri
 from tests.runs.made import created, put_attempt
 from tests.runs.mlflow_rows import Shown, behind, ship
 from tests.runs.shown import put_dead, put_points

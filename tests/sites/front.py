@@ -8,12 +8,13 @@ but the standard library is imported.
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,24 +110,27 @@ def execute(number: int, task: int) -> int:
     environment = job_environment(job, task, held.node, restarts)
     folder = site().get("folder") or job.folder
     paths = {name: job.options.get(name, "slurm-%A_%a.out") for name in ("output", "error")}
-    with file_of(paths["output"], job, task, folder) as out, file_of(paths["error"], job, task, folder) as err:
-        process = subprocess.Popen(
-            ["bash", "-s"],
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=err,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-        )
+    code = 1
+    with suppress(OSError):  # a log that cannot be opened ends a job before it begins
+        with file_of(paths["output"], job, task, folder) as out, file_of(paths["error"], job, task, folder) as err:
+            process = subprocess.Popen(
+                ["bash", "-s"],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                cwd=folder,
+                env=environment,
+                start_new_session=True,
+            )
         (HERE / f"pid-{number}_{task}").write_text(str(process.pid))
         process.communicate(job.script.encode())
+        code = process.returncode
     with slurm() as model:
         held = model.jobs[number].tasks[task]
         if held.restarts > restarts:
             held.reason = "Priority"  # requeued: its turn comes now that this one is over
         elif held.state == "RUNNING":
-            model.end(number, task, "COMPLETED" if process.returncode == 0 else "FAILED", now=time.time())
+            model.end(number, task, "COMPLETED" if code == 0 else "FAILED", now=time.time())
     begin()
     return 0
 
@@ -152,7 +156,8 @@ def job_environment(job: Job, task: int, node: str, restarts: int) -> dict[str, 
 
 def file_of(pattern: str, job: Job, task: int, folder: str, step: str = "0") -> Any:
     """Open a log as SLURM names it."""
-    name = pattern.replace("%A", str(job.id)).replace("%a", str(task)).replace("%t", step).replace("%%", "%")
+    signs = {"%": "%", "A": str(job.id), "a": str(task), "j": str(job.id + task), "t": step}
+    name = re.sub(r"%([%Aajt])", lambda match: signs[match[1]], pattern)
     return (Path(folder) / name).open("ab")
 
 

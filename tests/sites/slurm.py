@@ -6,6 +6,7 @@ tests/testbed/test_model.py.
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -188,8 +189,9 @@ _NOT_DUE = {"JobHeldUser", "JobHeldAdmin", "BeginTime"}
 
 def options_of(script: str) -> dict[str, str]:
     """Return the options that a script's lines of #SBATCH name."""
-    found = re.findall(r"^#SBATCH --([\w-]+)(?:=(.*))?$", script, re.MULTILINE)
-    return {name: value.strip() for name, value in found}
+    lines = re.findall(r"^#SBATCH (--.*)$", script, re.MULTILINE)
+    words = [word for line in lines for word in shlex.split(line)]
+    return {name: value for name, _, value in (word[2:].partition("=") for word in words)}
 
 
 def _array(text: str) -> Iterator[int]:

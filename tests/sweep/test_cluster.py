@@ -134,6 +134,39 @@ def test_the_last_words_of_a_job_that_could_not_begin(tmp_path: Path) -> None:
     assert "there is no run 000000000000" in cluster.last_words("000000000000")
 
 
+@pytest.mark.parametrize(
+    ("given", "jobs"),
+    [
+        ("", ["", "", ""]),
+        ("3", ["3", "3", "3"]),
+        ("3,2", ["3", "2", "3"]),
+        ("GPU-1a,MIG-GPU-2b/1/0", ["GPU-1a", "MIG-GPU-2b/1/0", "GPU-1a"]),
+    ],
+)
+def test_each_local_job_sees_one_of_the_gpus_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, jobs: list[str]
+) -> None:
+    seen: list[dict[str, str]] = []
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def start(*_: object, env: dict[str, str], **__: object) -> "subprocess.Popen[bytes]":
+        seen.append(env)
+        started.append(real([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE))
+        return started[-1]
+
+    monkeypatch.setattr("submitit.local.local.subprocess.Popen", start)
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", given)
+    cluster = LocalCluster(tmp_path, EXECUTION, gpus=given.split(",") if given else ())
+    cluster.submit([Order(runs=(f"{number:012x}",)) for number in range(3)])
+    for process in started:
+        process.communicate()
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in seen] == jobs
+    assert [env["HIP_VISIBLE_DEVICES"] for env in seen] == jobs
+    assert {env["OMP_NUM_THREADS"] for env in seen} == {"1"}
+    assert os.environ["HIP_VISIBLE_DEVICES"] == given
+
+
 @pytest.mark.parametrize("ignored", [(), (signal.SIGHUP,), (signal.SIGINT,), (signal.SIGHUP, signal.SIGINT)])
 def test_a_local_run_ignores_what_the_command_was_started_to_ignore(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: tuple[signal.Signals, ...]

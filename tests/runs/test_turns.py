@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from difair_hpc.runs import store
-from difair_hpc.runs.store import _one_at_a_time
+from difair_hpc.runs import turns
+from difair_hpc.runs.turns import one_at_a_time
 
 
 @pytest.fixture(params=[0, errno.ENOSYS, errno.ENOLCK])
@@ -22,7 +22,7 @@ def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(*_: object) -> None:
         raise OSError(request.param, os.strerror(request.param))
 
-    monkeypatch.setattr(store, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(turns, "_LOOK_SECONDS", 0.001)
     if request.param:
         monkeypatch.setattr(fcntl, "flock", refuse)
 
@@ -34,7 +34,7 @@ def test_turns_do_not_overlap_and_leave_no_claim(tmp_path: Path) -> None:
     def work(_: int) -> None:
         gate.wait()
         for _turn in range(3):
-            with _one_at_a_time(tmp_path / ".mlflow.lock"):
+            with one_at_a_time(tmp_path / ".mlflow.lock"):
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
                 time.sleep(0.002)
@@ -47,10 +47,10 @@ def test_turns_do_not_overlap_and_leave_no_claim(tmp_path: Path) -> None:
 
 
 def test_the_claim_of_one_that_was_killed_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "locked", lambda _: nullcontext(enter_result=False))
+    monkeypatch.setattr(turns, "locked", lambda _: nullcontext(enter_result=False))
     claim = tmp_path / ".mlflow.claim"
     claim.write_text("whoever it was")
     os.utime(claim, (1000, 1000))
-    with _one_at_a_time(tmp_path / ".mlflow.lock"):
+    with one_at_a_time(tmp_path / ".mlflow.lock"):
         assert claim.read_text() != "whoever it was"
     assert not claim.exists()
