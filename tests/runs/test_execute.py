@@ -71,19 +71,6 @@ def test_a_second_call_trains_nothing_and_changes_no_file(tmp_path: Path, monkey
     assert snapshot(tmp_path) == before
 
 
-def test_a_second_ctrl_c_is_no_failure_of_the_run(tmp_path: Path) -> None:
-    def interrupts() -> bool:
-        raise KeyboardInterrupt
-
-    place = created(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        execute(place, execution(), Events(should_stop=interrupts))
-    end = view(place.path, 1).end
-    assert end is not None
-    assert (end["reason"], end["signal"]) == ("stopped", "SIGINT")
-    assert place.state().status == "stopped"
-
-
 def test_a_failure_is_on_record_with_its_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("boom")

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from difair_hpc.runs.attempts import view
 from difair_hpc.runs.marks import Mark, write_mark
+from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.stop import STOP_SIGNALS, TIME, StopFlag, StopWatch, stop_on_signal
+from tests.runs.made import created, execution
 from tests.waiting import eventually
 
 WAITER = """
@@ -153,3 +156,17 @@ def test_a_mark_is_seen_within_seconds(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_signal_comes_first(tmp_path: Path) -> None:
     assert StopWatch(tmp_path, lambda: "SIGTERM", ends=0.0).asked() == "SIGTERM"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_second_ctrl_c_is_no_failure_of_the_run(tmp_path: Path) -> None:
+    def interrupts() -> bool:
+        raise KeyboardInterrupt
+
+    place = created(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        execute(place, execution(), Events(should_stop=interrupts))
+    end = view(place.path, 1).end
+    assert end is not None
+    assert (end["reason"], end["signal"]) == ("stopped", "SIGINT")
+    assert place.state().status == "stopped"
