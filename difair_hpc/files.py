@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from difair_hpc.disk import named_once, to_disk
 from difair_hpc.errors import DifairError, DiskFull, Failure, RootUnusable
 
 Form = Any
@@ -62,11 +63,7 @@ def write_once(path: Path, content: bytes | str, *, own: bool = False) -> bool:
         RootUnusable: the folder cannot be written.
     """
     with _explained(path), _complete_copy(path, content, own=own) as copy:
-        try:
-            path.hardlink_to(copy)
-        except FileExistsError:
-            return False
-        return True
+        return named_once(path, copy)
 
 
 def append_line(path: Path, line: str) -> None:
@@ -84,7 +81,7 @@ def append_line(path: Path, line: str) -> None:
             torn = file.read(1) != b"\n"
         file.write((b"\n" if torn else b"") + line.encode() + b"\n")
         file.flush()
-        os.fsync(file.fileno())
+        to_disk(file.fileno())
 
 
 def read_json(path: Path, form: Form = object) -> Any | None:
@@ -196,7 +193,7 @@ def usable_folder(path: Path, *, key: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"x")
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _full(path) from error
         message = f"{key}={path} cannot be written ({error.strerror}); choose another folder with {key}=FOLDER."
         raise RootUnusable(message) from error
@@ -215,7 +212,7 @@ def _complete_copy(path: Path, *parts: bytes | memoryview | str, own: bool) -> I
                 os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & ~OTHERS_WRITE)
             file.writelines(part.encode() if isinstance(part, str) else part for part in parts)
             file.flush()
-            os.fsync(file.fileno())
+            to_disk(file.fileno())
         yield copy
     finally:
         copy.unlink(missing_ok=True)

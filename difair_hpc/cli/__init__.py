@@ -10,6 +10,7 @@ from types import ModuleType
 
 from difair_hpc import __version__
 from difair_hpc.errors import DifairError
+from difair_hpc.user import complete_environment
 
 VERBS = {
     "train": "train one run: difair train benchmark=mnist split=2 method=difair method.alpha=10",
@@ -36,6 +37,7 @@ _FILES = {"hold": "marking", "release": "marking", "cancel": "marking"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failure, 2 a mistake of the user, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    complete_environment()
     for stream in (sys.stdout, sys.stderr):  # a name on disk may have signs that the terminal does not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

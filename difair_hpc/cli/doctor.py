@@ -17,19 +17,27 @@ from difair_hpc.cli.clusters import limits_of
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidValue, UnknownKey
 from difair_hpc.files import possible_folder, usable_folder
-from difair_hpc.runs.probe import machine
+from difair_hpc.runs.probe import file_abilities, machine
 from difair_hpc.runs.sqlite import sqlite_path
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.checks import Check, machine_checks, site_checks
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.nodejob import ask_node
 from difair_hpc.sweep.profile import Profile
+from difair_hpc.sweep.queue import shared_cache
 from difair_hpc.sweep.sbatch import sbatch_text
 from difair_hpc.sweep.site import ask_site, submit_limits
 
 MOUNTS = Path("/proc/self/mountinfo")
 FREE_GB = 5.0
 """Below it a study may not find room."""
+
+_FOLLOWS = {
+    "fsync": "after a crash of the machine the newest files may be lost",
+    "rename": "nothing can be written whole there: choose another folder with root=FOLDER",
+    "hard link": "runs are claimed by a rename that replaces nothing, or by a file made exclusively",
+    "flock": "MLflow's SQLite store may say that it is locked: name a server with tracking_uri=URL",
+}
 
 SHARED = re.compile(r"nfs\d?|lustre|gpfs|beegfs.*|ceph|wekafs|panfs|cifs|smb3|orangefs|glusterfs|fuse\..+")
 LOCAL = re.compile(r"ext\d|xfs|btrfs|zfs|tmpfs|overlay|ramfs")
@@ -71,8 +79,10 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
     """Yield the checks of this machine and, for a profile of SLURM jobs, of the site and one of its nodes."""
     jobs, data = profile.executor == "slurm", _data_check(where.data_root)
     yield _root_check(where.root, unproven=jobs and not arguments.inside and not arguments.on_node)
+    yield _abilities_check(where.root)
+    yield from [_cache_check()] if jobs else []
     yield from (_storage_check(where), _tracking_check(where), data)
-    here = machine()
+    here = machine(in_job=arguments.inside)
     yield from machine_checks(profile, here, runs_here=arguments.inside or not jobs)
     if not jobs:
         yield Check("ok", "runs at once", str(limits_of(profile).parallel))
@@ -105,14 +115,14 @@ def _commands_check() -> Check:
 
 def _root_check(root: Path, *, unproven: bool) -> Check:
     """Check the output root, which is made by the first run; `unproven`: compute nodes are to see it."""
-    there = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
+    there = _nearest(root)
     try:
         possible_folder(root, key="root")
         if there == root:
             usable_folder(root, key="root")
     except DifairError as error:
         return Check("FAIL", "output root", str(error))
-    free, kind = shutil.disk_usage(there).free / 2**30, file_system(MOUNTS.read_text("utf-8"), there.resolve())
+    free, kind = shutil.disk_usage(there).free / 2**30, file_system(_mounts(), there.resolve())
     shared = "shared" if SHARED.fullmatch(kind) else "of one machine" if LOCAL.fullmatch(kind) else "perhaps shared"
     found = f"{root} can be {'written' if there == root else 'made'}, {free:.1f} GB free, {kind or '?'} ({shared})"
     if free < FREE_GB:
@@ -121,6 +131,42 @@ def _root_check(root: Path, *, unproven: bool) -> Check:
         advice = "compute nodes must see it: choose root=FOLDER on a shared file system; --on-node proves it"
         return Check("warn", "output root", found, advice)
     return Check("ok", "output root", found)
+
+
+def _nearest(root: Path) -> Path:
+    """Return the output root, or the folder that is there already and in which it would be made."""
+    return next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
+
+
+def _abilities_check(root: Path) -> Check:
+    """Try what the engine asks of the file system of the output root, and say what follows where it cannot do it."""
+    there = _nearest(root)
+    said = file_abilities(there)
+    if said["write"]:
+        return Check("FAIL", "root's files", f"{there}: {said['write']}", "choose another folder with root=FOLDER")
+    lacks = {name: why for name, why in said.items() if why}
+    if not lacks:
+        return Check("ok", "root's files", "fsync, rename, hard links and flock work")
+    found = "; ".join(f"no {name} ({why})" for name, why in lacks.items())
+    return Check(
+        "FAIL" if "rename" in lacks else "warn", "root's files", found, "; ".join(_FOLLOWS[name] for name in lacks)
+    )
+
+
+def _cache_check() -> Check:
+    """Try the folder in which commands share squeue's answer."""
+    cache = shared_cache()
+    alone = "each command asks squeue for itself, and studies go on: free space there, or set XDG_CACHE_HOME"
+    if cache is None:
+        return Check("warn", "squeue's cache", "there is no ~/.cache that can be written", alone)
+    lacks = [f"no {name} ({why})" for name, why in file_abilities(cache.parent).items() if why and name != "hard link"]
+    if lacks:
+        return Check("warn", "squeue's cache", f"{cache.parent}: {'; '.join(lacks)}", alone)
+    return Check("ok", "squeue's cache", f"{cache.parent} can be written and locked")
+
+
+def _mounts() -> str:
+    return MOUNTS.read_text("utf-8", errors="surrogateescape")  # as paths are
 
 
 def file_system(mountinfo: str, path: Path) -> str:

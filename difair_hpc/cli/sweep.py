@@ -1,8 +1,9 @@
 """`difair sweep NAME`: drive a study to its report; repeated after any end, it continues and repeats nothing."""
 
 import argparse
+import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from difair_hpc import config
@@ -12,10 +13,11 @@ from difair_hpc.cli.needs import Need, all_missing, needs_of_study
 from difair_hpc.cli.preview import confirm, preview
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import folders
-from difair_hpc.errors import InvalidValue, RunBusy
+from difair_hpc.errors import ClusterUnreachable, InvalidValue, RunBusy
 from difair_hpc.files import keep_private, usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.code import freeze
+from difair_hpc.runs.place import allocation_end
 from difair_hpc.runs.stop import stop_on_signal
 from difair_hpc.sweep.lease import Wishes, is_attended, lease, tick_in_turn
 from difair_hpc.sweep.ledger import ledger, studies
@@ -24,6 +26,10 @@ from difair_hpc.sweep.spec import StudySpec
 
 _PATIENCE_SECONDS = 60.0
 """Time for which a command waits for a job that ticks the study at this moment."""
+_JOB_PATIENCE_SECONDS = 7200.0
+_JOB_MARGIN_SECONDS = 120.0
+"""A job whose runs are over keeps its place for so long where SLURM does not answer, and leaves before its time is up;
+meanwhile SLURM starts nobody else's job."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,14 +61,18 @@ def run(arguments: argparse.Namespace) -> int:
     begun = (folder / "waves").is_dir()
     if not (arguments.yes or arguments.tick or begun) and not confirm(study, profile, console()):
         return 0
-    if not arguments.tick:
-        request = Request(
-            name=arguments.name, words=tuple(_words(arguments, where)), folder=str(Path.cwd()), profile=profile
-        )
-        keep_request(where.root, study.name, request)
-    drive = _drive(arguments, study, profile, where)
     once = arguments.detach or arguments.tick
-    return _tick(drive, folder, waits=arguments.detach) if once else _attend(drive, folder)
+    words = tuple(_words(arguments, where))
+    request = Request(name=arguments.name, words=words, folder=str(Path.cwd()), profile=profile)
+    drive = _drive(arguments, study, profile, where)
+
+    def drives(held: Attempt) -> None:
+        """Do one command's work on the study; only who holds it says how it was asked for."""
+        if not arguments.tick:
+            keep_request(where.root, study.name, request)
+        (drive.tick if once else drive.attend)(held)
+
+    return _tick(drive, folder, drives, waits=arguments.detach) if once else _attend(drive, folder, drives)
 
 
 def _needs(arguments: argparse.Namespace, study: StudySpec, profile: Profile, where: config.Settings) -> list[Need]:
@@ -97,38 +107,55 @@ def _words(arguments: argparse.Namespace, where: config.Settings) -> list[str]:
     return list({word.partition("=")[0]: word for word in words}.values())
 
 
-def _attend(drive: Drive, folder: Path) -> int:
+def _attend(drive: Drive, folder: Path, drives: Callable[[Attempt], None]) -> int:
     """Drive the study to its end, or until somebody asks to stop."""
     patience = _PATIENCE_SECONDS if drive.profile.executor == "slurm" else 0.0
-    with _held(folder, patience=patience) as held, stop_on_signal() as drive.flag:
-        drive.attend(held)
+    with _held(folder, patience=patience) as held, stop_on_signal(drive.say_stop) as drive.flag:
+        drives(held)
         held.end("stopped" if drive.flag else "finished")
     if drive.flag and Wishes(folder).stands():
         tick_in_turn(folder, drive.tick)  # a job asked while this command was leaving
     if drive.flag:
-        console().print(f"stopped by {drive.flag.reason}; the same command continues, finished runs are not repeated")
+        drive.screen.print(
+            f"stopped by {drive.flag.reason}; the same command continues, finished runs are not repeated"
+        )
         return 130
     return drive.verdict()
 
 
-def _tick(drive: Drive, folder: Path, *, waits: bool) -> int:
+def _tick(drive: Drive, folder: Path, drives: Callable[[Attempt], None], *, waits: bool) -> int:
     """Look at the study once."""
-    with stop_on_signal() as drive.flag:
+    drive.patience = _job_patience()
+    with stop_on_signal(drive.say_stop) as drive.flag:
         until = time.monotonic() + (_PATIENCE_SECONDS if waits and not is_attended(folder) else 0.0)
-        while not (ticked := tick_in_turn(folder, drive.tick)) and not drive.flag and time.monotonic() < until:
+        while not (ticked := tick_in_turn(folder, drives)) and not drive.flag and time.monotonic() < until:
             time.sleep(1.0)
     if drive.flag:
         return 130
     if not ticked:
-        console().print("another process drives the study at this moment; it looks again before it leaves")
+        drive.screen.print("another process drives the study at this moment; it looks again before it leaves")
         return 0
     if drive.unanswered:
-        console().print("nothing was submitted: repeat the command when SLURM answers")
-        return 1
+        raise ClusterUnreachable(
+            f"nothing was submitted: repeat the command when SLURM answers ({drive.unanswered.rstrip('.')})."
+        )
     if not drive.seen or not (complete(drive.study, drive.seen) or drive.seen[-1].waits):
-        console().print("jobs carry the study on: the last one writes the report; difair status shows where it stands")
+        drive.screen.print(
+            "jobs carry the study on: the last one writes the report; difair status shows where it stands"
+        )
         return 0
     return drive.verdict()
+
+
+def _job_patience() -> float:
+    """Return for how long a job's last step waits for SLURM, seconds: if it is the last job, nobody else would tick.
+
+    Of several such jobs one waits: the others see that it drives the study, and leave it their wish.
+    """
+    if "DIFAIR_LEAVING" not in os.environ:
+        return 0.0
+    end = allocation_end()
+    return _JOB_PATIENCE_SECONDS if end is None else min(_JOB_PATIENCE_SECONDS, end - time.time() - _JOB_MARGIN_SECONDS)
 
 
 def _held(folder: Path, *, patience: float) -> Attempt:

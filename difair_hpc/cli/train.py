@@ -1,18 +1,20 @@
 """`difair train`: one run in this process, tracked in MLflow; repeated, it continues or shows its result."""
 
 import argparse
-import getpass
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from difair_hpc import config
 from difair_hpc.cli.needs import all_missing, needs_of_run
-from difair_hpc.cli.screen import console, duration
+from difair_hpc.cli.screen import complain, console, duration
 from difair_hpc.files import keep_private
+from difair_hpc.runs.attempts import newest, require_free
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
+from difair_hpc.runs.place import Place, allocation_end
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
+from difair_hpc.runs.stop import TIME
+from difair_hpc.user import user_name
 
 STUDY, STAGE = "train", "single"
 """What single runs have for a study and a stage."""
@@ -22,7 +24,7 @@ def experiment(uri: str) -> str:
     """Return MLflow's experiment of single runs: on a team's server everybody has one, which no other may change."""
     from difair_hpc.runs.store import is_server
 
-    return f"{STUDY}-{getpass.getuser()}" if is_server(uri) else STUDY
+    return f"{STUDY}-{user_name()}" if is_server(uri) else STUDY
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +55,7 @@ def train_folder(where: config.Settings, signature: str) -> int:
 
 
 def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: ExecutionSpec) -> int:
-    screen = console()
+    screen = console(lasting=True)
     if folder.result() is None:
         from difair_hpc.cli.progress import EpochLines
         from difair_hpc.runs.run import Events, execute
@@ -61,15 +63,22 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
 
         for need in needs_of_run(spec.benchmark.name, where):
             need()
+        require_free(folder.path)
         keep_private(where.root)
         folder.create(spec)
         end_pruning(folder.path)
         screen.print(f"run {spec.signature}  {folder.path}")
         lines = EpochLines(screen, spec.protocol.epochs)
-        with stop_on_signal() as flag, _tracked(where, folder):
-            outcome = execute(folder, execution, Events(should_stop=flag.__bool__, on_epoch=lines.epoch))
+        place = Place(ends=allocation_end())
+
+        def say_stop(reason: str) -> None:
+            screen.print(f"{reason}: the run saves and leaves; Ctrl-C again leaves at once, without saving")
+
+        with stop_on_signal(say_stop) as flag, _tracked(where, folder):
+            outcome = execute(folder, execution, Events(should_stop=lambda: flag.reason, on_epoch=lines.epoch), place)
         if outcome == "stopped":
-            screen.print(f"stopped by {flag.reason}; the same command continues at epoch {folder.state().epoch}")
+            at = f"the same command continues at epoch {folder.state().epoch}"
+            screen.print(f"stopped by {_stopper(folder)}; {at}")
             return 130
     else:
         with _tracked(where, folder):
@@ -77,9 +86,16 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
     return _show(folder)
 
 
+def _stopper(folder: RunFolder) -> str:
+    """Return what made the run leave: a signal, a mark, or the end of the allocation in which it was started."""
+    last = newest(folder.path)
+    signal = "" if last is None or last.end is None else str(last.end["signal"])
+    return "the end of this SLURM allocation" if signal == TIME else signal
+
+
 def _show(folder: RunFolder) -> int:
     result = folder.result()
-    screen = console()
+    screen = console(lasting=True)
     if result is None:
         screen.print(f"another process finishes run {folder.signature}")
         return 1
@@ -110,15 +126,15 @@ def _tracked(where: config.Settings, folder: RunFolder) -> Iterator[None]:
     from difair_hpc.runs.tracking import Tracker, default_uri
 
     uri = where.tracking_uri or default_uri(where.root)
-
-    def tell(line: str) -> None:
-        sys.stderr.write(f"warning: {line}\n")
-
-    tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run, tell=tell)
-    shipping = Shipping(tell)
+    tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run, tell=complain)
+    shipping = Shipping(complain)
+    waits = True
     try:
         with shipping.beside(lambda: tracker.ship(folder, stage=STAGE, label=folder.signature)):
             yield
+    except KeyboardInterrupt:
+        waits = False
+        raise
     finally:
-        if not shipping.out:
+        if waits and not shipping.out:
             shipping.attempt(lambda: reap(uri, where.root))

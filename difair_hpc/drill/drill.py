@@ -221,7 +221,9 @@ def _scene(drill: Drill) -> Iterator[Scene]:
         tracking=tracking,
         tracking_uri=uri,
     )
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = signal.getsignal(signal.SIGTERM)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         if "database" in kinds:
             scene.database, scene.database_url = postgres_server(place, environment)

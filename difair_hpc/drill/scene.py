@@ -19,6 +19,7 @@ from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import AttemptView, newest
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.spec import ExecutionSpec
+from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.train import checkpoint
 
@@ -198,8 +199,7 @@ class Scene:
         if (pid := attempt.pid) is not None:
             os.kill(pid, number)
             return f"{number.name} to process {pid}"
-        words = ["scancel", f"--signal={number.name.removeprefix('SIG')}", attempt.place.job]
-        subprocess.run(words, check=True, capture_output=True)
+        run_command(["scancel", f"--signal={number.name.removeprefix('SIG')}", attempt.place.job])
         return f"{number.name} to job {attempt.place.job}"
 
     def bring_back(self, node: str) -> None:

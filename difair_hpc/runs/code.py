@@ -27,7 +27,10 @@ def git_commit() -> str:
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(folder), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, env=environment
+        )
+        return done.stdout.strip()
 
     try:
         return git("rev-parse", "HEAD")[:12] + ("+" if git("status", "--porcelain") else "")

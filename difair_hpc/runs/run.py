@@ -68,6 +68,9 @@ def execute(folder: RunFolder, execution: ExecutionSpec, events: Events, place: 
         except DifairError as error:
             attempt.end("failed", message=str(error))
             raise
+        except KeyboardInterrupt:
+            attempt.end("stopped", signal="SIGINT")
+            raise
         except BaseException as error:
             attempt.end("failed", message=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
             if not isinstance(error, Exception):

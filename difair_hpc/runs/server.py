@@ -1,5 +1,6 @@
 """A team's MLflow server (slurm/services): the file by which an output root names it, and care for its passwords."""
 
+import os
 from pathlib import Path
 
 from difair_hpc.errors import UserError
@@ -46,4 +47,4 @@ def check_credentials(uri: str) -> None:
         UserError: as `private` does.
     """
     if uri.startswith(("http://", "https://")):
-        private(Path(CREDENTIALS).expanduser())
+        private(Path(os.path.expanduser(CREDENTIALS)))  # noqa: PTH111 - pathlib's fails where there is no home

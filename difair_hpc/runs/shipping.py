@@ -42,7 +42,10 @@ class Shipping:
 
     @contextmanager
     def beside(self, ship: Callable[[], object]) -> Iterator[None]:
-        """Ship from a thread until the block ends, and once more then; in an outage, only if the end may wait."""
+        """Ship from a thread until the block ends, and once more then; in an outage, only if the end may wait.
+
+        Ctrl-C in the block waits for nothing: difair sync makes up for it.
+        """
         done = threading.Event()
 
         def work() -> None:
@@ -55,11 +58,15 @@ class Shipping:
 
         thread = threading.Thread(target=work, name="shipping", daemon=True)
         thread.start()
+        patience = self._patience
         try:
             yield
+        except KeyboardInterrupt:
+            patience = 0.0
+            raise
         finally:
             done.set()
-            thread.join(self._patience)
+            thread.join(patience)
 
 
 def _in_words(error: Exception) -> str:

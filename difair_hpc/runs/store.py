@@ -4,7 +4,6 @@ A request that timed out may have been carried out, and two processes may show a
 after a run was made, all that stand for the same thing are read: the first by id stays, the others are deleted.
 """
 
-import fcntl
 import logging
 import os
 import time
@@ -22,6 +21,7 @@ from difair_hpc.runs.refused import Key
 from difair_hpc.runs.server import check_credentials
 from difair_hpc.runs.shown import first_tags
 from difair_hpc.runs.sqlite import is_sqlite, make_store
+from difair_hpc.runs.turns import one_at_a_time
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -65,7 +65,7 @@ class Store:
         self._study = study
         self._lock = usable_folder(root, key="root") / ".mlflow.lock" if is_sqlite(uri) else None
         self._root = root_name(root)
-        with _one_at_a_time(self._lock):
+        with one_at_a_time(self._lock):
             make_store(uri, root)
             self.client = client_of(uri)
             if is_server(uri):
@@ -110,7 +110,7 @@ class Store:
             return known
         kind, stage, signature = key
         condition = _condition(key)
-        with _one_at_a_time(self._lock):
+        with one_at_a_time(self._lock):
             self.learn(condition)
             if key not in self.runs:
                 own = {KIND: kind, STAGE: stage, SIGNATURE: signature, ROOT: self._root}
@@ -282,14 +282,3 @@ def _key(tags: Mapping[str, str]) -> Key:
     kind = tags[KIND]
     stage = "" if kind == "study" else tags.get(STAGE) or tags["mlflow.runName"]
     return kind, stage, tags.get(SIGNATURE, "")
-
-
-@contextmanager
-def _one_at_a_time(path: Path | None) -> Iterator[None]:
-    """Hold a lock of the operating system: several processes that make one SQLite store at once destroy it."""
-    if path is None:
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from difair_hpc.errors import InvalidValue
 from difair_hpc.launch import SAFE_PATH, python
 from difair_hpc.runs.spec import ExecutionSpec, plain
+from difair_hpc.runs.stop import is_ignored
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
 
 if TYPE_CHECKING:
@@ -87,8 +88,11 @@ class LocalCluster:
         # update_parameters takes numbers alone, but a GPU may have been given by another name.
         self._executor.parameters["visible_gpus"] = (gpu,) if gpu else ()
         amd = {"HIP_VISIBLE_DEVICES": gpu} if "HIP_VISIBLE_DEVICES" in os.environ else {}
-        with _ignored(signal.SIGINT), _environment(SAFE_PATH | amd | _threads(self._execution["threads"])):
-            job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution)
+        # What the terminal sends to all is for the runs: submitit's controller would kill its run a second later.
+        heard = [number for number in (signal.SIGINT, signal.SIGHUP) if not is_ignored(number)]
+        obey = ["SIGTERM", "SIGUSR2", *(number.name for number in heard)]
+        with _ignored(heard), _environment(SAFE_PATH | amd | _threads(self._execution["threads"])):
+            job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution, obey=obey)
         self._jobs.append(_LocalJob(job=job, order=order, gpu=gpu))
 
     def jobs(self) -> Sequence[Job]:
@@ -202,13 +206,14 @@ def _literal(folder: Path) -> Path:
 
 
 @contextmanager
-def _ignored(number: signal.Signals) -> Iterator[None]:
-    """Let processes that are started in the block be born with the signal ignored."""
-    before = signal.signal(number, signal.SIG_IGN)
+def _ignored(numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Let processes that are started in the block be born with these signals ignored."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _threads(count: int | None) -> dict[str, str]:

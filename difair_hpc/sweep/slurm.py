@@ -17,7 +17,7 @@ from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReac
 from difair_hpc.files import is_own, write_atomically
 from difair_hpc.launch import python
 from difair_hpc.runs.spec import ExecutionSpec, plain
-from difair_hpc.sweep.commands import Command, run_command
+from difair_hpc.sweep.commands import Command, Pauses, run_command
 from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.queue import Look, Queue, QueuedJob
@@ -29,6 +29,7 @@ SETTLING_SECONDS = 90.0
 """Time that an accepted job may take to show in the queue when nobody knows whether sbatch succeeded."""
 MOST_RELEASES = 3
 """How often a job is released that a node could not start; then something else is wrong, and somebody has to look."""
+_LONGEST_PAUSE_SECONDS = 300.0
 _CLOCKS_DIFFER = 30.0
 """Seconds by which the clocks of nodes that share an answer of squeue may differ."""
 JOB_MODULE = ("-m", "difair_hpc.runs.job")
@@ -87,6 +88,8 @@ class SlurmCluster:
         self._program = program
         self._record = record
         self._server = server
+        self._pauses = Pauses(longest=_LONGEST_PAUSE_SECONDS)
+        self._taken = False
         self._prefix = f"difair-{study}-{hashlib.sha256(str(self._root).encode()).hexdigest()[:6]}-"
 
     def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:
@@ -94,8 +97,10 @@ class SlurmCluster:
 
         Raises:
             JobRefused, Failure: sbatch refused; its message is passed on.
-            LimitReached, ClusterUnreachable: SLURM will take jobs later, or did not answer.
+            LimitReached, ClusterUnreachable: SLURM will take jobs later, or did not answer; so does everything count
+                that sbatch says after it has taken a wave like this one: then it is the site that has changed.
         """
+        self._pauses.check()
         if self._known_limits is None:
             self._known_limits = self._limits()
         limits, room = self._known_limits, len(orders)
@@ -137,7 +142,12 @@ class SlurmCluster:
         except Failure as error:
             refused = isinstance(error, JobRefused | LimitReached)
             self._waves.answer(wave, error=str(error), refused=refused)
-            raise
+            if isinstance(error, LimitReached) or not (self._taken or isinstance(error, ClusterUnreachable)):
+                raise
+            self._pauses.failed(error)
+            raise ClusterUnreachable(str(error)) from error
+        self._taken = True
+        self._pauses.answered()
         self._waves.answer(wave, job=answer.strip().partition(";")[0])
 
     def script(self, wave: Path, tasks: int, *, memory_factor: float = 1.0, exclude: Collection[str] = ()) -> str:

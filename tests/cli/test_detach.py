@@ -7,32 +7,19 @@ import pytest
 
 from difair_hpc import config
 from difair_hpc.cli import main
+from tests.cli.made import say, set_up_site
 
 SWEEP = """
 stages: {final: {search: final, base: {protocol: short, protocol.epochs: 2},
   benchmarks: [digits], methods: [cac], splits: [0]}}
 """
-SAY = "#!/bin/sh\n{body}\n"
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder with a sweep, on a site whose commands the test writes."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "sweeps").mkdir()
-    (tmp_path / "sweeps" / "one.yaml").write_text(SWEEP)
-    (tmp_path / "bin").mkdir()
-    for name in ("squeue", "sbatch", "scontrol", "sacctmgr"):
-        say(tmp_path, name, "exit 0")
+    set_up_site(tmp_path, monkeypatch, SWEEP)
     return tmp_path
-
-
-def say(folder: Path, name: str, body: str) -> None:
-    program = folder / "bin" / name
-    program.write_text(SAY.replace("{body}", body))
-    program.chmod(0o755)
 
 
 WORDS = ("sweep", "one", "cluster=v100", "tracking_uri=none", "--detach")
@@ -49,9 +36,12 @@ def test_a_first_wave_is_said_to_carry_the_study_on(site: Path, capsys: pytest.C
 def test_where_slurm_does_not_answer_nothing_carries_it_on(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     say(site, "squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
     assert main(list(WORDS)) == 1
-    out = capsys.readouterr().out
-    assert "Unable to contact slurm controller" in out
-    assert "nothing was submitted: repeat the command when SLURM answers" in out
+    out, err = capsys.readouterr()
+    assert out.count("Unable to contact slurm controller") == 1
+    assert err == (
+        "difair: nothing was submitted: repeat the command when SLURM answers "
+        "(squeue failed: Unable to contact slurm controller).\n"
+    )
 
 
 def test_a_limit_is_no_failure(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,9 +26,10 @@ MOUNTS = r"""
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder with one profile of SLURM jobs."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     (tmp_path / "slurm").mkdir()
     (tmp_path / "slurm" / "site.yaml").write_text("{executor: slurm, partition: gpu, gres: 'gpu:v100:1', device: cpu}")
     return tmp_path
@@ -247,7 +248,7 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str], site: Site) -> Non
     (failed,) = [line for line in lines if line.startswith("FAIL")]
     assert failed.split()[:3] == ["FAIL", "partition", "nosuch"]
     assert failed.endswith("-> set cluster.partition; this site has gpu, urgent")
-    assert len(lines) == 15, "one line per check where the output is no terminal"
+    assert len(lines) == 17, "one line per check where the output is no terminal"
 
 
 def test_a_narrow_terminal_folds_lines_and_loses_no_word() -> None:

@@ -16,8 +16,8 @@ from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.refused import Refusals
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.profile import Profile
-from tests.cli.made import created, described, environment, files
-from tests.sweep.made import fail, finish
+from tests.cli.made import created, described, environment, files, half_finished
+from tests.sweep.made import finish
 
 
 @pytest.fixture(autouse=True)
@@ -32,52 +32,6 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert err == ""
     assert "\x1b" not in out, "no escape codes where nobody looks at a terminal"
     return out
-
-
-def half_finished(root: Path) -> dict[str, str]:
-    """A study whose search is over and whose final stage has begun; return name to signature."""
-    runs = {
-        "two": created(root, **{"method.alpha": 2}),
-        "six": created(root, **{"method.alpha": 6}),
-        "rival": created(root, method="cac"),
-        "bad": created(root, method="cross_entropy"),
-        "new": created(root, split=1),
-    }
-    for name in ("two", "six", "rival"):
-        finish(root, runs[name].signature)
-    fail(root, runs["bad"].signature, "ValueError: [red]made up[/red]")
-    trial = {name: {"number": 0, "signature": folder.signature} for name, folder in runs.items()}
-    described(
-        root,
-        "mini",
-        [
-            {
-                "name": "coarse",
-                "search": "grid",
-                "planned": 2,
-                "complete": True,
-                "trials": [
-                    trial["two"] | {"parameters": {"method.alpha": 2}},
-                    trial["six"] | {"parameters": {"method.alpha": 6}},
-                ],
-                "chosen": [{"method.alpha": 6}],
-                "reasons": ["Six is best."],
-            },
-            {
-                "name": "final",
-                "search": "final",
-                "planned": 5,
-                "complete": False,
-                "trials": [
-                    trial[name] | {"parameters": {"benchmark": "digits", "method": name, "split": 0}}
-                    for name in ("six", "rival", "bad", "new")
-                ],
-                "chosen": [],
-                "reasons": [],
-            },
-        ],
-    )
-    return {name: folder.signature for name, folder in runs.items()}
 
 
 def test_an_empty_root_says_how_to_start(capsys: pytest.CaptureFixture[str], here: Path) -> None:

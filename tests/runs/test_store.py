@@ -1,5 +1,6 @@
 """Each epoch is in MLflow exactly once: in a file and behind a server, by one that ships and by two at once."""
 
+import errno
 import json
 import threading
 from pathlib import Path
@@ -171,6 +172,15 @@ class TestOverEveryStore:
         reap(shown.uri, shown.root)
         states = [status for kind in ("run", "stage", "study") for status, _ in shown.statuses(kind)]
         assert states == ["FAILED", "KILLED", "KILLED"]
+
+    def test_a_root_without_locks_is_shown_too(self, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSYS, "Function not implemented")
+
+        monkeypatch.setattr("fcntl.flock", refuse)
+        place = begun(shown.root, 2)
+        ship(shown.tracker(), place)
+        assert shown.epochs(place.signature) == [1, 2]
 
     def test_a_run_of_another_output_root_is_another(self, shown: Shown, tmp_path: Path) -> None:
         mine, other = begun(shown.root, 2), Shown(root=tmp_path / "other", uri=shown.uri, database=shown.database)

@@ -12,6 +12,7 @@ import pytest
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.spec import ExecutionSpec
+from difair_hpc.runs.stop import STOP_SIGNALS, stop_on_signal
 from difair_hpc.sweep.cluster import Cluster, LocalCluster, MemoryCluster
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Order
@@ -164,6 +165,30 @@ def test_each_local_job_sees_one_of_the_gpus_by_its_name(
     assert [env["HIP_VISIBLE_DEVICES"] for env in seen] == jobs
     assert {env["OMP_NUM_THREADS"] for env in seen} == {"1"}
     assert os.environ["HIP_VISIBLE_DEVICES"] == given
+
+
+@pytest.mark.parametrize("ignored", [(), (signal.SIGHUP,), (signal.SIGINT,), (signal.SIGHUP, signal.SIGINT)])
+def test_a_local_run_ignores_what_the_command_was_started_to_ignore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: tuple[signal.Signals, ...]
+) -> None:
+    seen = {}
+
+    def submit(*_: object, obey: list[str]) -> None:
+        seen.update({"obeys": set(obey), "born": {n for n in STOP_SIGNALS if signal.getsignal(n) == signal.SIG_IGN}})
+
+    cluster = LocalCluster(tmp_path, EXECUTION)
+    monkeypatch.setattr(cluster._executor, "submit", submit)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+    try:
+        with stop_on_signal():
+            during = [signal.getsignal(number) for number in STOP_SIGNALS]
+            cluster.submit([Order(runs=("000000000000",))])
+            assert [signal.getsignal(number) for number in STOP_SIGNALS] == during
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert seen["obeys"] == {number.name for number in STOP_SIGNALS if number not in ignored}
+    assert seen["born"] == {signal.SIGINT, signal.SIGHUP}, "submitit's controller would kill the run a second later"
 
 
 SUBMIT_AND_WAIT = """
