@@ -1,5 +1,6 @@
 """What a study remembers of its command, and the words with which it is repeated."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from difair_hpc import config
 from difair_hpc.cli import main, resume, sweep
 from difair_hpc.cli.clusters import Request, request_of
+from difair_hpc.cli.drive import Drive
 from tests import short
 
 
@@ -28,7 +30,12 @@ def test_a_study_of_an_earlier_version_goes_on_under_its_name_in_its_folder(
     root = tmp_path / "run,2 (old)"
     request = kept(root, "20241128", "study=2024_11_28", "cluster.parallel=2", f"root={root}", f"data_root={root}/d,1")
     asked: list[str] = []
-    monkeypatch.setattr(sweep, "run", lambda arguments: asked.extend(arguments.words) or 0)
+
+    def run(arguments: argparse.Namespace) -> int:
+        asked.extend(arguments.words)
+        return 0
+
+    monkeypatch.setattr(sweep, "run", run)
     assert resume.repeat(config.settings_only([config.word("root", root)]), "20241128", attach=False) == 0
     values = config.parse(asked)
     assert values["study"] == "20241128", "the name that 2024_11_28 became then"
@@ -41,8 +48,8 @@ def test_a_command_that_is_repeated_remembers_each_word_once(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "sweeps/one.yaml").write_text(short.search(1))
-    monkeypatch.setattr(sweep.Drive, "attend", lambda *_: None)
-    monkeypatch.setattr(sweep.Drive, "verdict", lambda _: 0)
+    monkeypatch.setattr(Drive, "attend", lambda *_: None)
+    monkeypatch.setattr(Drive, "verdict", lambda _: 0)
     assert main(["sweep", "one", "root=a,b", "tracking_uri=none", "protocol.epochs=2"]) == 0
     first = request_of(tmp_path / "a,b", "mini")
     assert first is not None
