@@ -13,6 +13,7 @@ from difair_hpc.files import keep_private
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
+from difair_hpc.runs.suspects import tight_limits
 
 STUDY, STAGE = "train", "single"
 """What single runs have for a study and a stage."""
@@ -61,6 +62,8 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
 
         require_data([spec.benchmark.name], where)
         keep_private(where.root)
+        for limit in tight_limits():
+            sys.stderr.write(f"warning: {limit}; torch may end in it without a message\n")
         folder.create(spec)
         end_pruning(folder.path)
         screen.print(f"run {spec.signature}  {folder.path}")
