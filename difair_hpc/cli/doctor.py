@@ -18,6 +18,7 @@ from difair_hpc.cli.screen import console
 from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidValue, RootUnusable, UnknownKey
 from difair_hpc.files import usable_folder
 from difair_hpc.runs.probe import file_abilities, machine
+from difair_hpc.runs.suspects import tight_limits
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.checks import Check, machine_checks, site_checks
 from difair_hpc.sweep.commands import run_command
@@ -81,6 +82,7 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
     yield _abilities_check(where.root)
     yield from [_cache_check()] if jobs else []
     yield from (_storage_check(where), _tracking_check(where), data)
+    yield from _limit_checks()
     here = machine(in_job=arguments.inside)
     yield from machine_checks(profile, here, runs_here=arguments.inside or not jobs)
     if not jobs:
@@ -99,6 +101,12 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
         return
     if arguments.on_node:
         yield from _node_checks(where.root, profile, arguments.words, data)
+
+
+def _limit_checks() -> Iterator[Check]:
+    """Yield what of this shell's limits may end a run without a message; nothing: there is none."""
+    for limit in tight_limits():
+        yield Check("warn", "shell", limit, "torch and CUDA alone take 5 GB of addresses before anything is computed")
 
 
 def _commands_check() -> Check:
@@ -214,11 +222,14 @@ def _tracking_check(where: config.Settings) -> Check:
     except (OSError, ValueError) as error:
         advice = "start the server, choose another with tracking_uri=URI, or do without: tracking_uri=none"
         return Check("FAIL", "MLflow", f"{uri}: {error}", advice)
+    from difair_hpc.runs.answers import require_mlflow
     from difair_hpc.runs.store import client_of, explained
 
     try:
         with explained(uri):
-            client_of(uri).search_experiments(max_results=1)
+            client = client_of(uri)
+            require_mlflow(client, uri, "difair")
+            client.search_experiments(max_results=1)
     except DifairError as error:
         return Check("FAIL", "MLflow", str(error))
     return Check("ok", "MLflow", f"{uri} answers")

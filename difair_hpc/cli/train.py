@@ -14,6 +14,7 @@ from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.place import Place, allocation_end
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
 from difair_hpc.runs.stop import TIME
+from difair_hpc.runs.suspects import tight_limits
 from difair_hpc.user import user_name
 
 STUDY, STAGE = "train", "single"
@@ -64,6 +65,8 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
         require_data([spec.benchmark.name], where)
         require_free(folder.path)
         keep_private(where.root)
+        for limit in tight_limits():
+            complain(f"{limit}; torch may end in it without a message")
         folder.create(spec)
         end_pruning(folder.path)
         screen.print(f"run {spec.signature}  {folder.path}")

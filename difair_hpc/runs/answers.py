@@ -87,7 +87,7 @@ def _foreign(uri: str, answer: Answer, said: str) -> str:
     if answer.status == 200:
         what = "that is no answer of MLflow: a login page, or another program, at this address"
     elif answer.status == 404:
-        what = "that is no answer of MLflow: is its path missing, as in http://HOST/mlflow?"
+        what = "that is no answer of MLflow: perhaps its path is missing, as in http://HOST/mlflow"
     elif answer.status in (401, 403, 407):
         what = "that is said by something in front of MLflow (a proxy, a firewall), which lets this machine not through"
     else:

@@ -13,6 +13,7 @@ from difair_hpc.cli import doctor, main
 from difair_hpc.cli.doctor import file_system, in_words
 from difair_hpc.errors import ClusterUnreachable, Failure
 from difair_hpc.sweep.checks import Check
+from tests.proxy import Reply, running_proxy
 from tests.sites.answers import Site
 
 MOUNTS = r"""
@@ -125,8 +126,10 @@ def test_studies_that_cannot_be_written_fail(capsys: pytest.CaptureFixture[str],
 
 class Health(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        asks = self.path.startswith("/api/2.0/mlflow/experiments/get-by-name?")
         self.send_response(200 if self.path == "/health" else 404)
         self.end_headers()
+        self.wfile.write(b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}' if asks else b"")
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -157,6 +160,21 @@ def test_stores_of_mlflow(capsys: pytest.CaptureFixture[str], server: str) -> No
     assert "tracking_uri=none" in words
     assert told(capsys, "tracking_uri=none")["MLflow"] == ("ok", "off (tracking_uri=none)")
     assert told(capsys, "tracking_uri=postgresql://me@db/mlflow")["MLflow"][0] == "unknown"
+
+
+def test_a_login_page_in_the_place_of_mlflow_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_proxy(rule=lambda _: Reply(status=200, body="<h1>Sign in</h1>")) as page:
+        mark, words = told(capsys, f"tracking_uri={page.uri}", code=1)["MLflow"]
+    assert mark == "FAIL"
+    assert "it answers 200: 'Sign in'; that is no answer of MLflow" in words
+
+
+def test_a_limit_in_which_torch_dies_is_worth_a_look(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (2**32, 2**32))
+    mark, words = told(capsys)["shell"]
+    assert (mark, "ulimit -v allows 4 GB of addresses" in words) == ("warn", True)
 
 
 def has_gpu() -> bool:
