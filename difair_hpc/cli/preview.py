@@ -9,6 +9,7 @@ from difair_hpc.errors import UserError
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.cost import StageCost, gpu_hours, planned_runs
+from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.rungs import in_words
 from difair_hpc.sweep.space import certain_trials, foreseen, run_of
@@ -18,6 +19,7 @@ from difair_hpc.sweep.spec import StageSpec, StudySpec
 def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: Console) -> None:
     """Print the runs of each stage as far as they are known, and the GPU-hours of all."""
     total = 0
+    screen.print(f"study {study.name} in {ledger(where.root, study.name).path}", soft_wrap=True, markup=False)
     for stage, cost in zip(study.stages, stage_costs(study), strict=True):
         waits = stage.search == "optuna" or stage.chosen_in or any(axis.chosen_in for axis in stage.space)
         wanted = [] if waits else certain_trials(stage, {}, [])

@@ -68,9 +68,9 @@ def repeat(where: config.Settings, study: str, *, attach: bool) -> int:
     if folder.is_dir():
         os.chdir(folder)  # where its own sweeps/ and slurm/ are
     detached = request.profile.executor == "slurm" and not attach
-    return sweep.run(_as_arguments(request, where, detached=detached))
+    return sweep.run(_as_arguments(request, where, study, detached=detached))
 
 
-def _as_arguments(request: Request, where: config.Settings, *, detached: bool) -> argparse.Namespace:
-    words = [*request.words, f"root={where.root}"]
+def _as_arguments(request: Request, where: config.Settings, study: str, *, detached: bool) -> argparse.Namespace:
+    words = [*request.words, config.word("study", study), config.word("root", where.root)]
     return argparse.Namespace(name=request.name, detach=detached, tick=False, dry_run=False, yes=True, words=words)

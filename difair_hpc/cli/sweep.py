@@ -3,13 +3,13 @@
 import argparse
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from difair_hpc import config
 from difair_hpc.cli.clusters import Request, keep_request
 from difair_hpc.cli.drive import Drive, complete
-from difair_hpc.cli.needs import require_data
+from difair_hpc.cli.needs import Need, all_missing, needs_of_study
 from difair_hpc.cli.preview import confirm, preview
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import folders
@@ -20,7 +20,7 @@ from difair_hpc.runs.code import freeze
 from difair_hpc.runs.place import allocation_end
 from difair_hpc.runs.stop import stop_on_signal
 from difair_hpc.sweep.lease import Wishes, is_attended, lease, tick_in_turn
-from difair_hpc.sweep.ledger import ledger
+from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.spec import StudySpec
 
@@ -48,23 +48,23 @@ def run(arguments: argparse.Namespace) -> int:
     values = config.parse(arguments.words)
     where = config.settings(values)
     profile = config.profile(where.cluster, config.cluster_keys(values))
-    study = config.study(arguments.name, values)
+    study = config.study(arguments.name, values, lambda name: _stages(where.root, name))
+    needs = _needs(arguments, study, profile, where)
     if arguments.dry_run:
         preview(study, profile, where, console())
-        return 0
-    once = arguments.detach or arguments.tick
-    if once and profile.executor != "slurm":
-        raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
+        return all_missing(needs)
+    for need in needs:
+        need()
     keep_private(where.root)
     usable_folder(where.root, key="root")
     folder = usable_folder(ledger(where.root, study.name).path, key="root")
-    require_data(_benchmarks(study), where)
     begun = (folder / "waves").is_dir()
     if not (arguments.yes or arguments.tick or begun) and not confirm(study, profile, console()):
         return 0
-    words = (*arguments.words, *_places(where))
+    words = tuple(_words(arguments, where))
     request = Request(name=arguments.name, words=words, folder=str(Path.cwd()), profile=profile)
     drive = _drive(arguments, study, profile, where)
+    once = arguments.detach or arguments.tick
 
     def drives(held: Attempt) -> None:
         """Do one command's work on the study; only who holds it says how it was asked for."""
@@ -75,19 +75,36 @@ def run(arguments: argparse.Namespace) -> int:
     return _tick(drive, folder, drives, waits=arguments.detach) if once else _attend(drive, folder, drives)
 
 
+def _needs(arguments: argparse.Namespace, study: StudySpec, profile: Profile, where: config.Settings) -> list[Need]:
+    """Return what is needed before anything begins."""
+
+    def jobs() -> None:
+        if (arguments.detach or arguments.tick) and profile.executor != "slurm":
+            raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
+
+    folder = ledger(where.root, study.name).path
+    return [jobs, *needs_of_study(study, profile, where, folder, submits=not arguments.tick)]
+
+
+def _stages(root: Path, study: str) -> Collection[str] | None:
+    """Return the names of the stages of a study that was begun before; None: there is none."""
+    if study not in studies(root):
+        return None
+    return [stage["name"] for stage in (ledger(root, study).description() or {"stages": []})["stages"]]
+
+
 def _drive(arguments: argparse.Namespace, study: StudySpec, profile: Profile, where: config.Settings) -> Drive:
     if profile.executor != "slurm":
         return Drive(study, profile, where)
     code = freeze(where.root, folders())
-    again = ["sweep", arguments.name, "--tick", *arguments.words, *_places(where)]
+    again = ["sweep", arguments.name, "--tick", *_words(arguments, where)]
     return Drive(study, profile, where, again=again, code=code)
 
 
-def _places(where: config.Settings) -> list[str]:
-    """Return the settings as words, since the environment may have said them and another one may not."""
-    addresses = {"storage": where.storage, "tracking_uri": where.tracking_uri}
-    said = [f'{key}="{address}"' for key, address in addresses.items() if address]
-    return [f"root={where.root}", f"data_root={where.data_root}", *said]
+def _words(arguments: argparse.Namespace, where: config.Settings) -> list[str]:
+    """Return the words of the command with the settings, which the environment may have said; the last of a key."""
+    words = [*arguments.words, *where.as_words()]
+    return list({word.partition("=")[0]: word for word in words}.values())
 
 
 def _attend(drive: Drive, folder: Path, drives: Callable[[Attempt], None]) -> int:
@@ -151,8 +168,3 @@ def _held(folder: Path, *, patience: float) -> Attempt:
             if is_attended(folder) or time.monotonic() > until:
                 raise
             time.sleep(1.0)
-
-
-def _benchmarks(study: StudySpec) -> set[str]:
-    named: Sequence[object] = [stage.base["benchmark"] for stage in study.stages if "benchmark" in stage.base]
-    return {str(name) for name in named} | {name for stage in study.stages for name in stage.benchmarks}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from difair_hpc import config
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import RunBusy, UserError
-from difair_hpc.files import keep_private
+from difair_hpc.files import keep_private, possible_folder
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.shown import placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ship the runs of all studies, and the single ones; then rebuild the searches."""
     where = config.settings_only(arguments.words)
+    possible_folder(where.root, key="root")
     keep_private(where.root)
     screen = console()
     if arguments.rebuild:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from difair_hpc import config
-from difair_hpc.cli.needs import require_data
+from difair_hpc.cli.needs import all_missing, needs_of_run
 from difair_hpc.cli.screen import complain, console, duration
 from difair_hpc.files import keep_private
 from difair_hpc.runs.attempts import newest, require_free
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = run_folder(where.root, spec.signature)
     if arguments.dry_run:
         console().print(yaml.safe_dump({"signature": spec.signature, **spec.to_dict()}, sort_keys=False), end="")
-        return 0
+        return all_missing(needs_of_run(spec.benchmark.name, where) if folder.result() is None else [])
     return _train(spec, folder, where, execution)
 
 
@@ -62,7 +62,8 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
         from difair_hpc.runs.run import Events, execute
         from difair_hpc.runs.stop import stop_on_signal
 
-        require_data([spec.benchmark.name], where)
+        for need in needs_of_run(spec.benchmark.name, where):
+            need()
         require_free(folder.path)
         keep_private(where.root)
         for limit in tight_limits():

@@ -1,6 +1,7 @@
 """`difair why RUN`: how its attempts ended, the end of its log, what happens next, and how to repeat it by hand."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -76,5 +77,9 @@ def _tell_log(root: Path, attempts: list[AttemptView], screen: Console) -> None:
 def _by_hand(folder: RunFolder, where: config.Settings) -> str:
     if not (folder.path / "spec.json").exists():
         return "it was not submitted yet; difair sweep does that"
-    words = " ".join(config.words_of(folder.spec()))
-    return f"difair train {words} root={where.root} data_root={where.data_root}"
+    words = [
+        *config.words_of(folder.spec()),
+        config.word("root", where.root),
+        config.word("data_root", where.data_root),
+    ]
+    return f"difair train {shlex.join(words)}"

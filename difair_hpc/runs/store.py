@@ -20,6 +20,7 @@ from difair_hpc.runs.points import BATCH
 from difair_hpc.runs.refused import Key
 from difair_hpc.runs.server import check_credentials
 from difair_hpc.runs.shown import first_tags
+from difair_hpc.runs.sqlite import is_sqlite, make_store
 from difair_hpc.runs.turns import one_at_a_time
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ class Store:
         self.batch = BATCH
         """Most metrics of one request."""
         self._study = study
-        self._lock = usable_folder(root, key="root") / ".mlflow.lock" if uri.startswith("sqlite:") else None
+        self._lock = usable_folder(root, key="root") / ".mlflow.lock" if is_sqlite(uri) else None
         self._root = root_name(root)
         with one_at_a_time(self._lock):
+            make_store(uri, root)
             self.client = client_of(uri)
             if is_server(uri):
                 require_mlflow(self.client, uri, study)

@@ -21,6 +21,7 @@ from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shipment import Drawer, Shipment
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, REPORT, VIEW, address
 from difair_hpc.runs.spec import flat
+from difair_hpc.runs.sqlite import sqlite_uri
 from difair_hpc.runs.store import FINAL, PARENT, Gone, Store, client_of, explained, is_active, settle
 from difair_hpc.runs.suspects import diagnosis
 
@@ -32,7 +33,7 @@ PRUNED = "difair.pruned"
 
 def default_uri(root: Path) -> str:
     """Return the address of the team's server that an output root names, else of the store under it."""
-    return server_of(root) or f"sqlite:///{root.absolute() / 'mlflow.db'}"
+    return server_of(root) or sqlite_uri(root.absolute() / "mlflow.db")
 
 
 _REPORT = {"time": float, "files": [str], "note": str}

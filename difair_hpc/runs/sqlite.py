@@ -1,0 +1,60 @@
+"""Addresses of SQLite files for MLflow, whatever signs their folders have."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_PREFIX = "sqlite:///"
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the address of a file; % and ? would mean something else in one."""
+    if not {"%", "?"} & set(str(path)):
+        return f"{_PREFIX}{path}"
+    from sqlalchemy import URL
+
+    # With the driver's name, since MLflow makes the folder of a plain sqlite:/// address, and does not undo %3F.
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
+
+
+def is_sqlite(uri: str) -> bool:
+    """Whether MLflow's store is a file of SQLite."""
+    return uri.startswith(("sqlite:", "sqlite+pysqlite:"))
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file that an address names; None where it names none."""
+    if not is_sqlite(uri):
+        return None
+    name = uri.partition("///")[2]
+    if {"%", "?"} & set(name):
+        from sqlalchemy import make_url
+
+        name = make_url(uri).database or ""
+    return Path(name) if name and name != ":memory:" else None
+
+
+def absolute_uri(uri: str, folder: Path) -> str:
+    """Return the address with the whole path of a file that it names as seen from `folder`: jobs stand elsewhere."""
+    path = sqlite_path(uri)
+    if path is None or path.is_absolute():
+        return uri
+    _, question, query = uri.partition("?")
+    return f"{sqlite_uri(folder / path)}{question}{query}"
+
+
+def make_store(uri: str, root: Path) -> None:
+    """Make MLflow's tables in a file that is not there yet; to be called where its failures are `explained`.
+
+    MLflow would do it with a first experiment in the working folder, which it writes into SQL as it stands: a folder
+    with ' or : in its name ends that in an error, and a place that nobody chose would be on record.
+    """
+    path = sqlite_path(uri)
+    if path is None or path.exists():
+        return
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    made: Callable[[str, str], Any] = SqlAlchemyStore
+    made(uri, (root.absolute() / "mlartifacts").as_uri())._dispose_engine()
