@@ -213,8 +213,7 @@ def _tracking_check(where: config.Settings) -> Check:
     if uri == "none":
         return Check("ok", "MLflow", "off (tracking_uri=none)")
     if (path := sqlite_path(uri)) is not None:
-        there = "is there" if path.exists() else "is made by the first run"
-        return Check("ok", "MLflow", f"{uri} {there}")
+        return _file_check(uri, path)
     if not uri.startswith(("http://", "https://")):
         return Check("unknown", "MLflow", f"{uri}: doctor asks servers (http) only")
     try:
@@ -233,6 +232,22 @@ def _tracking_check(where: config.Settings) -> Check:
     except DifairError as error:
         return Check("FAIL", "MLflow", str(error))
     return Check("ok", "MLflow", f"{uri} answers")
+
+
+def _file_check(uri: str, path: Path) -> Check:
+    """Check that the installed MLflow can use a store in a file, without changing it."""
+    from difair_hpc.runs.sqlite import made_anew, schema_of
+
+    if not path.exists():
+        return Check("ok", "MLflow", f"{uri} is made by the first run")
+    try:
+        found, own = schema_of(path)
+    except DifairError as error:
+        return Check("FAIL", "MLflow", str(error))
+    if found != own:
+        said = f"{uri} has schema {found}, the installed MLflow has {own}: another version wrote it"
+        return Check("FAIL", "MLflow", said, made_anew(path))
+    return Check("ok", "MLflow", f"{uri} is there")
 
 
 def _data_check(data_root: Path) -> Check:

@@ -17,6 +17,7 @@ from difair_hpc.runs.refused import Refusals
 from difair_hpc.runs.shown import run_count
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.cluster import MemoryCluster
+from difair_hpc.sweep.damage import damaged_in_study
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.plan import Limits, TrialView, given_up, next_step
@@ -73,8 +74,7 @@ def _stages(root: Path, study: str) -> list[dict[str, Any]]:
 def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], *, first: int) -> StudyOverview:
     request = request_of(where.root, name)
     notes: list[str] = []
-    if ledger(where.root, name).description() is None:
-        notes.append(f"studies/{name}/study.json is damaged; repeat its difair sweep command, which writes it anew")
+    notes += damaged_in_study(ledger(where.root, name))
     cluster: SlurmCluster | None = None
     jobs: tuple[Job, ...] = ()
     limits = Limits(parallel=1) if request is None else rules_of(request.profile)

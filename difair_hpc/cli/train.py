@@ -16,6 +16,7 @@ from difair_hpc.runs.spec import ExecutionSpec, RunSpec
 from difair_hpc.runs.stop import TIME
 from difair_hpc.runs.suspects import tight_limits
 from difair_hpc.user import user_name
+from difair_hpc.words import counted
 
 STUDY, STAGE = "train", "single"
 """What single runs have for a study and a stage."""
@@ -113,7 +114,8 @@ def _show(folder: RunFolder) -> int:
             screen.print(f"AUROC {score} {value:.4f}")
     for warning in result["warnings"]:
         screen.print(f"warning: {warning}")
-    screen.print(f"{result['epochs']} epochs in {duration(result['seconds'])}, result in {folder.path / 'result.json'}")
+    length = counted(result["epochs"], "epoch")
+    screen.print(f"{length} in {duration(result['seconds'])}, result in {folder.path / 'result.json'}")
     return 0
 
 

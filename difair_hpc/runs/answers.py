@@ -17,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from difair_hpc.errors import Failure
 from difair_hpc.runs.server import CREDENTIALS
+from difair_hpc.runs.sqlite import made_anew, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -35,6 +36,8 @@ _PASSWORD = (
     "that in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
 )
 ELSEWHERE = "Choose another store with tracking_uri=…"
+_SCHEMA_DIFFERS = "database schema"
+"""What MLflow says of a store that another version of it wrote."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,7 +182,11 @@ def wrong(uri: str, error: Exception) -> str:
     if answer is not None and answer.status != NO_ANSWER and uri.startswith("http"):
         return complaint(uri, answer) or f"it answers {answer.status}: {in_words(answer.text)}. {ELSEWHERE}"
     reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    return f"{reason}. {proxy_of(uri)}{ELSEWHERE}"
+    if (path := sqlite_path(uri)) is None:
+        return f"{reason}. {proxy_of(uri)}{ELSEWHERE}"
+    if _SCHEMA_DIFFERS in reason:  # MLflow goes on with `mlflow db upgrade`, also where it is itself the older one
+        return f"{reason.partition('. ')[0]}. Another version of MLflow wrote it. {made_anew(path)}"
+    return f"{reason}. {made_anew(path) if 'not a database' in reason or 'malformed' in reason else ELSEWHERE}"
 
 
 def cannot_be_used(uri: str, reason: str) -> str:
