@@ -58,9 +58,9 @@ def complaint(uri: str, answer: Answer) -> str:
     if answer.status in (429, 503):
         return _busy(answer, said)
     if code == "PERMISSION_DENIED" or (answer.status == 403 and answer.text.strip() == "Permission denied"):
-        return f"it answers 403 ({said}). {_OTHER_ACCOUNT}"
+        return f"it answers with error code 403 ({said}). {_OTHER_ACCOUNT}"
     if answer.status == 401 and said.startswith("You are not authenticated. Please see https://www.mlflow.org"):
-        return f"it answers 401. {_PASSWORD}"
+        return f"it answers with error code 401. {_PASSWORD}"
     return f"MLflow answers {code}: {said}. {ELSEWHERE}" if isinstance(code, str) else _foreign(uri, answer, said)
 
 
