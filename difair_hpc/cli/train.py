@@ -10,6 +10,7 @@ from difair_hpc import config
 from difair_hpc.cli.needs import require_data
 from difair_hpc.cli.screen import console, duration
 from difair_hpc.files import keep_private
+from difair_hpc.runs.cpus import usable_threads
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
@@ -64,6 +65,9 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
         keep_private(where.root)
         for limit in tight_limits():
             sys.stderr.write(f"warning: {limit}; torch may end in it without a message\n")
+        if execution.threads is not None and (most := usable_threads(execution.threads)) < execution.threads:
+            said = f"warning: {most} of {execution.threads} CPU threads are used: this process may use no more CPUs"
+            sys.stderr.write(f"{said} (affinity, or a cgroup's quota)\n")
         folder.create(spec)
         end_pruning(folder.path)
         screen.print(f"run {spec.signature}  {folder.path}")

@@ -92,7 +92,9 @@ class Refusals:
 
     def drop(self, key: Key, item: str) -> None:
         """Forget a refusal, if there is one: the store has it now, or is to be asked again."""
-        self._path(key, item).unlink(missing_ok=True)
+        path = self._path(key, item)
+        if path.exists():
+            path.unlink(missing_ok=True)
 
     def forget(self) -> set[Key]:
         """Forget them all, and return what they belong to."""
