@@ -214,6 +214,14 @@ def test_a_server_that_is_none_is_refused_after_one_question(tmp_path: Path, rep
     assert "Another account" not in str(told.value)
 
 
+def test_a_short_pause_is_made_as_the_server_asks(tmp_path: Path, server: MlflowServer) -> None:
+    put_attempt((place := created(tmp_path)).path, 1, started=1.0)
+    first = iter([Reply(status=429, headers={"Retry-After": "0"})])
+    with running_proxy(server.uri, lambda _: next(first, None)) as proxy:
+        ship(shipper(tmp_path, proxy), [place])
+    assert shown(tmp_path, server).statuses() != []
+
+
 def test_no_request_waits_for_as_long_as_a_server_asks(
     tmp_path: Path, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
