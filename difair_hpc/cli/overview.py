@@ -13,7 +13,7 @@ from difair_hpc.errors import DataDamaged, DifairError, InvalidValue, NewerSchem
 from difair_hpc.files import read_json
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import read_mark
-from difair_hpc.runs.refused import Refusals
+from difair_hpc.runs.refused import Refusals, grouped
 from difair_hpc.runs.shown import run_count
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.cluster import MemoryCluster
@@ -126,7 +126,7 @@ def _fewer_threads(used: Sequence[int | None], asked: int | None) -> list[str]:
 def lacking(where: config.Settings, study: str) -> list[str]:
     """Return what MLflow has refused of a study, one sentence each."""
     uri = where.tracking_uri or default_uri(where.root)
-    return [str(refusal) for refusal in Refusals(where.root, uri, study)]
+    return grouped(Refusals(where.root, uri, study))
 
 
 def _single(where: config.Settings, known: set[str], *, first: int) -> StudyOverview:

@@ -9,6 +9,7 @@ from difair_hpc.cli.needs import all_missing, needs_of_run
 from difair_hpc.cli.screen import complain, console, duration
 from difair_hpc.files import keep_private
 from difair_hpc.runs.attempts import newest, require_free
+from difair_hpc.runs.cpus import usable_threads
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.place import Place, allocation_end
@@ -69,6 +70,9 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
         keep_private(where.root)
         for limit in tight_limits():
             complain(f"{limit}; torch may end in it without a message")
+        if execution.threads is not None and (most := usable_threads(execution.threads)) < execution.threads:
+            said = f"{most} of {execution.threads} CPU threads are used: this process may use no more CPUs"
+            complain(f"{said} (affinity, or a cgroup's quota)")
         folder.create(spec)
         end_pruning(folder.path)
         screen.print(f"run {spec.signature}  {folder.path}")

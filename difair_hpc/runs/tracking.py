@@ -16,7 +16,7 @@ from difair_hpc.runs.attempts import views
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.parts import Parts, Target
 from difair_hpc.runs.reap import end_of, status_of
-from difair_hpc.runs.refused import Key, Refusals
+from difair_hpc.runs.refused import Key, Refusals, grouped
 from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shipment import Drawer, Shipment
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, REPORT, VIEW, address
@@ -93,7 +93,10 @@ class Tracker:
     @property
     def problems(self) -> list[str]:
         """What is missing in MLflow while the store is in order, and why, one sentence each."""
-        return [*dict.fromkeys([*self._found(), *map(str, self._refusals)])]
+        refused = [*self._refusals]
+        known = {(one.stage, one.signature, one.item) for one in refused}
+        waiting = [text for (key, item), text in self._parts.problems.items() if (*key[1:], item) not in known]
+        return [*self._unreadable.values(), *waiting, *grouped(refused)]
 
     @property
     def incomplete(self) -> set[str]:
