@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     begun = (folder / "waves").is_dir()
     if not (arguments.yes or arguments.tick or begun) and not confirm(study, profile, console()):
         return 0
-    words = tuple(_words(arguments, where))
+    words = tuple(_words(arguments, profile, where))
     request = Request(name=arguments.name, words=words, folder=str(Path.cwd()), profile=profile)
     drive = _drive(arguments, study, profile, where)
     once = arguments.detach or arguments.tick
@@ -111,13 +111,14 @@ def _drive(arguments: argparse.Namespace, study: StudySpec, profile: Profile, wh
     if profile.executor != "slurm":
         return Drive(study, profile, where)
     code = freeze(where.root, folders())
-    again = ["sweep", arguments.name, "--tick", *_words(arguments, where)]
+    again = ["sweep", arguments.name, "--tick", *_words(arguments, profile, where)]
     return Drive(study, profile, where, again=again, code=code)
 
 
-def _words(arguments: argparse.Namespace, where: config.Settings) -> list[str]:
-    """Return the words of the command with the settings, which the environment may have said; the last of a key."""
-    words = [*arguments.words, *where.as_words()]
+def _words(arguments: argparse.Namespace, profile: Profile, where: config.Settings) -> list[str]:
+    """Return the words of the command with all that the environment has said; the last of a key."""
+    device = [config.word("cluster.device", profile.device)] if os.environ.get("DIFAIR_DEVICE") else []
+    words = [*arguments.words, *device, *where.as_words()]
     return list({word.partition("=")[0]: word for word in words}.values())
 
 
