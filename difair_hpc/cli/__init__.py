@@ -25,7 +25,7 @@ VERBS = {
     "report": "print a study's tables and write its report",
     "doctor": "check what may keep a study from running here: difair doctor cluster=v100",
     "data": "list the data sets, or get one: difair data get mnist",
-    "ui": "open MLflow's own page on the configured store",
+    "ui": "bring the store up to date, and open MLflow's pages",
     "drill": "disturb a short study with faults, and compare it with another",
     "sync": "bring MLflow and Optuna up to date with the run folders",
 }
@@ -41,6 +41,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a name on disk may have signs that the terminal does not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    try:
+        return _command(words)
+    except DifairError as error:
+        return _explain(error, debug="--debug" in words)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; repeat the command to continue\n")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last door: a mistake of ours, or of what is around the process
+        if "--debug" in words:
+            raise
+        from difair_hpc.cli.last_door import last_word
+
+        text, code = last_word(error)
+        sys.stderr.write(f"difair: {text}\n")
+        return code
+
+
+def _command(words: list[str]) -> int:
     verb = next((word for word in words if word in VERBS), None)
     parser = _parser(verb)
     arguments, rest = parser.parse_known_args(words)
@@ -51,21 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2 if words else 0
     arguments.words = [*getattr(arguments, "words", []), *rest]
-    try:
-        return int(_module(arguments.verb).run(arguments))
-    except DifairError as error:
-        return _explain(error, debug=arguments.debug)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; repeat the command to continue\n")
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except Exception as error:  # noqa: BLE001 - the last door: whatever comes here is a mistake of ours
-        if arguments.debug:
-            raise
-        sys.stderr.write(f"difair: internal error: {type(error).__name__}: {error} (--debug shows where)\n")
-        return 1
+    return int(_module(arguments.verb).run(arguments))
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

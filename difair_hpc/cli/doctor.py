@@ -19,6 +19,7 @@ from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidV
 from difair_hpc.files import possible_folder, usable_folder
 from difair_hpc.runs.probe import file_abilities, machine
 from difair_hpc.runs.sqlite import sqlite_path
+from difair_hpc.runs.suspects import tight_limits
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.checks import Check, machine_checks, site_checks
 from difair_hpc.sweep.commands import run_command
@@ -82,6 +83,7 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
     yield _abilities_check(where.root)
     yield from [_cache_check()] if jobs else []
     yield from (_storage_check(where), _tracking_check(where), data)
+    yield from _limit_checks()
     here = machine(in_job=arguments.inside)
     yield from machine_checks(profile, here, runs_here=arguments.inside or not jobs)
     if not jobs:
@@ -100,6 +102,12 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
         return
     if arguments.on_node:
         yield from _node_checks(where.root, profile, [*arguments.words, *where.as_words()], data)
+
+
+def _limit_checks() -> Iterator[Check]:
+    """Yield what of this shell's limits may end a run without a message; nothing: there is none."""
+    for limit in tight_limits():
+        yield Check("warn", "shell", limit, "torch and CUDA alone take 5 GB of addresses before anything is computed")
 
 
 def _commands_check() -> Check:
@@ -205,8 +213,7 @@ def _tracking_check(where: config.Settings) -> Check:
     if uri == "none":
         return Check("ok", "MLflow", "off (tracking_uri=none)")
     if (path := sqlite_path(uri)) is not None:
-        there = "is there" if path.exists() else "is made by the first run"
-        return Check("ok", "MLflow", f"{uri} {there}")
+        return _file_check(uri, path)
     if not uri.startswith(("http://", "https://")):
         return Check("unknown", "MLflow", f"{uri}: doctor asks servers (http) only")
     try:
@@ -214,14 +221,33 @@ def _tracking_check(where: config.Settings) -> Check:
     except (OSError, ValueError) as error:
         advice = "start the server, choose another with tracking_uri=URI, or do without: tracking_uri=none"
         return Check("FAIL", "MLflow", f"{uri}: {error}", advice)
+    from difair_hpc.runs.answers import require_mlflow
     from difair_hpc.runs.store import client_of, explained
 
     try:
         with explained(uri):
-            client_of(uri).search_experiments(max_results=1)
+            client = client_of(uri)
+            require_mlflow(client, uri, "difair")
+            client.search_experiments(max_results=1)
     except DifairError as error:
         return Check("FAIL", "MLflow", str(error))
     return Check("ok", "MLflow", f"{uri} answers")
+
+
+def _file_check(uri: str, path: Path) -> Check:
+    """Check that the installed MLflow can use a store in a file, without changing it."""
+    from difair_hpc.runs.sqlite import made_anew, schema_of
+
+    if not path.exists():
+        return Check("ok", "MLflow", f"{uri} is made by the first run")
+    try:
+        found, own = schema_of(path)
+    except DifairError as error:
+        return Check("FAIL", "MLflow", str(error))
+    if found != own:
+        said = f"{uri} has schema {found}, the installed MLflow has {own}: another version wrote it"
+        return Check("FAIL", "MLflow", said, made_anew(path))
+    return Check("ok", "MLflow", f"{uri} is there")
 
 
 def _data_check(data_root: Path) -> Check:

@@ -5,14 +5,18 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from difair_hpc import config
 from difair_hpc.config import Settings
-from difair_hpc.errors import DataMissing, DifairError, Failure, InvalidValue
+from difair_hpc.errors import DataMissing, DifairError, Failure, InvalidValue, UserError
 from difair_hpc.files import possible_folder
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.space import foreseen
 from difair_hpc.sweep.spec import StudySpec
+
+if TYPE_CHECKING:
+    from difair_hpc.data.catalogue import DatasetState
 
 _COME_WITH_SCIKIT_LEARN = {"digits", "digits-all"}
 
@@ -65,6 +69,25 @@ def benchmarks_of(study: StudySpec) -> set[str]:
     }
 
 
+def require_root(where: Settings, words: Iterable[str]) -> None:
+    """Refuse a typed root= that is no folder: a command that reads would find nothing.
+
+    Args:
+        where: The settings.
+        words: Of the command.
+
+    Raises:
+        UserError: names the folder.
+    """
+    if where.root.is_dir():
+        return
+    word = next((word for word in words if word.startswith("root=")), None)
+    if word is not None:
+        what = "is no folder" if where.root.exists() else "does not exist"
+        said = f"{word}: there is nothing in {where.root}, which {what}"
+        raise UserError(f"{said}; difair sweep and difair train make an output root.")
+
+
 def require_data(benchmarks: Iterable[str], where: Settings) -> None:
     """Refuse to begin where the files of a data set are not all there; whether they are sound is seen when read.
 
@@ -79,7 +102,7 @@ def require_data(benchmarks: Iterable[str], where: Settings) -> None:
     names = {name for benchmark in wanted for name in needed(benchmark)}
     missing = [state for state in inspect(where.data_root, verify=False) if state.name in names and not state.complete]
     if missing:
-        lines = [f"{state.name}: expected in {state.where}; difair data get {state.name}" for state in missing]
+        lines = [f"{state.name}: expected in {state.where}; {_how(state)}" for state in missing]
         raise DataMissing("data sets are missing:\n  " + "\n  ".join(lines))
 
 
@@ -100,3 +123,8 @@ def _require_database(url: str) -> None:
 def _require_sbatch() -> None:
     if shutil.which("sbatch") is None:
         raise Failure("sbatch is not on this machine: submit from a login node, or use cluster=local.")
+
+
+def _how(state: "DatasetState") -> str:
+    """Return what is there instead and what to do with it, or how to fetch the data set."""
+    return f"difair data get {state.name}" if "Get it with" in state.note else state.note.rstrip(".")

@@ -12,7 +12,7 @@ from difair_hpc.cli.drive import Drive, complete
 from difair_hpc.cli.needs import Need, all_missing, needs_of_study
 from difair_hpc.cli.preview import confirm, preview
 from difair_hpc.cli.screen import console
-from difair_hpc.config.places import folders
+from difair_hpc.config.places import folders, places_of, sweep_files
 from difair_hpc.errors import ClusterUnreachable, InvalidValue, RunBusy
 from difair_hpc.files import keep_private, usable_folder
 from difair_hpc.runs.attempts import Attempt
@@ -34,7 +34,8 @@ meanwhile SLURM starts nobody else's job."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
-    parser.add_argument("name", help="a sweep file: digits, paper, tpe, ablation_…, or one of your own in ./sweeps")
+    studies = "a sweep file: digits, paper, tpe, ablation_…, or one of your own in ./sweeps (none: list them)"
+    parser.add_argument("name", nargs="?", help=studies)
     once = parser.add_mutually_exclusive_group()
     once.add_argument("--detach", action="store_true", help="submit the first wave and return; jobs carry the study on")
     once.add_argument("--tick", action="store_true", help="look once, submit what is due, and return (for cron)")
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run all stages, then the report; 130 when it was stopped before the end, 1 when runs were given up."""
+    if arguments.name is None:
+        return _list()
     values = config.parse(arguments.words)
     where = config.settings(values)
     profile = config.profile(where.cluster, config.cluster_keys(values))
@@ -61,10 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     begun = (folder / "waves").is_dir()
     if not (arguments.yes or arguments.tick or begun) and not confirm(study, profile, console()):
         return 0
-    once = arguments.detach or arguments.tick
-    words = tuple(_words(arguments, where))
+    words = tuple(_words(arguments, profile, where))
     request = Request(name=arguments.name, words=words, folder=str(Path.cwd()), profile=profile)
     drive = _drive(arguments, study, profile, where)
+    once = arguments.detach or arguments.tick
 
     def drives(held: Attempt) -> None:
         """Do one command's work on the study; only who holds it says how it was asked for."""
@@ -93,17 +96,29 @@ def _stages(root: Path, study: str) -> Collection[str] | None:
     return [stage["name"] for stage in (ledger(root, study).description() or {"stages": []})["stages"]]
 
 
+def _list() -> int:
+    """Print the studies that there are sweep files for, the user's own with their files."""
+    screen, files = console(), sweep_files()
+    widest = max(map(len, files))
+    for name, (path, about) in files.items():
+        own = "" if path.parent == places_of("sweeps")[-1] else f"  [{path}]"
+        screen.print(f"{name:{widest}}  {about}{own}", soft_wrap=True, markup=False, highlight=False)
+    screen.print("difair sweep NAME -n shows what one would do; it starts nothing", soft_wrap=True, markup=False)
+    return 0
+
+
 def _drive(arguments: argparse.Namespace, study: StudySpec, profile: Profile, where: config.Settings) -> Drive:
     if profile.executor != "slurm":
         return Drive(study, profile, where)
     code = freeze(where.root, folders())
-    again = ["sweep", arguments.name, "--tick", *_words(arguments, where)]
+    again = ["sweep", arguments.name, "--tick", *_words(arguments, profile, where)]
     return Drive(study, profile, where, again=again, code=code)
 
 
-def _words(arguments: argparse.Namespace, where: config.Settings) -> list[str]:
-    """Return the words of the command with the settings, which the environment may have said; the last of a key."""
-    words = [*arguments.words, *where.as_words()]
+def _words(arguments: argparse.Namespace, profile: Profile, where: config.Settings) -> list[str]:
+    """Return the words of the command with all that the environment has said; the last of a key."""
+    device = [config.word("cluster.device", profile.device)] if os.environ.get("DIFAIR_DEVICE") else []
+    words = [*arguments.words, *device, *where.as_words()]
     return list({word.partition("=")[0]: word for word in words}.values())
 
 

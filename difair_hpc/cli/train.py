@@ -9,12 +9,15 @@ from difair_hpc.cli.needs import all_missing, needs_of_run
 from difair_hpc.cli.screen import complain, console, duration
 from difair_hpc.files import keep_private
 from difair_hpc.runs.attempts import newest, require_free
+from difair_hpc.runs.cpus import usable_threads
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.place import Place, allocation_end
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
 from difair_hpc.runs.stop import TIME
+from difair_hpc.runs.suspects import tight_limits
 from difair_hpc.user import user_name
+from difair_hpc.words import counted
 
 STUDY, STAGE = "train", "single"
 """What single runs have for a study and a stage."""
@@ -65,6 +68,11 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
             need()
         require_free(folder.path)
         keep_private(where.root)
+        for limit in tight_limits():
+            complain(f"{limit}; torch may end in it without a message")
+        if execution.threads is not None and (most := usable_threads(execution.threads)) < execution.threads:
+            said = f"{most} of {execution.threads} CPU threads are used: this process may use no more CPUs"
+            complain(f"{said} (affinity, or a cgroup's quota)")
         folder.create(spec)
         end_pruning(folder.path)
         screen.print(f"run {spec.signature}  {folder.path}")
@@ -110,7 +118,8 @@ def _show(folder: RunFolder) -> int:
             screen.print(f"AUROC {score} {value:.4f}")
     for warning in result["warnings"]:
         screen.print(f"warning: {warning}")
-    screen.print(f"{result['epochs']} epochs in {duration(result['seconds'])}, result in {folder.path / 'result.json'}")
+    length = counted(result["epochs"], "epoch")
+    screen.print(f"{length} in {duration(result['seconds'])}, result in {folder.path / 'result.json'}")
     return 0
 
 

@@ -23,10 +23,9 @@ from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
 from difair_hpc.runs.sqlite import absolute_uri
 from difair_hpc.sweep.address import checked, checked_tracking
 from difair_hpc.sweep.profile import Profile
-from difair_hpc.sweep.rungs import check_rungs
+from difair_hpc.sweep.rules import check_keys, check_rules
 from difair_hpc.sweep.space import foreseen, run_keys
 from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
-from difair_hpc.sweep.stages import check_rule
 
 __all__ = ["parse", "typed", "word"]  # of words.py, with all that is defined here
 
@@ -203,11 +202,8 @@ def _study(
         own = said_of(key, words)
         stages.append(_stage(key, value, {name: said for name, said in everywhere.items() if name not in own}))
     spec = StudySpec(name=title, stages=tuple(stages))
-    for stage in stages:
-        built = [build_run(stage.base, parameters) for parameters in foreseen(stage)]
-        for run_ in built:
-            check_rule(stage, flat(run_.to_dict()))
-        check_rungs(stage, [run_.protocol for run_ in built])
+    built = {stage.name: [build_run(stage.base, parameters) for parameters in foreseen(stage)] for stage in stages}
+    check_rules(spec, built)
     return spec
 
 
@@ -248,6 +244,7 @@ def _stage(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any])
     values = dict(_mapping(key, content))
     if "search" not in values:
         raise InvalidValue(f"{key}.search", "nothing", "one of grid, optuna, final")
+    check_keys(name, values, everywhere)
     axes, base = (_mapping(f"{key}.{part}", values.pop(part, None) or {}) for part in ("space", "base"))
     rule = values.pop("choose", {})  # null: nothing is to be chosen
     choose = None if rule is None else build(ChoiceRule, _mapping(f"{key}.choose", rule), key=f"{key}.choose")

@@ -1,10 +1,12 @@
 """Where YAML files are found: a user's own ./sweeps and ./slurm before the shipped ones."""
 
+import itertools
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from difair_hpc.config.yamls import read_yaml
 from difair_hpc.errors import InvalidValue, UserError
 
 _NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,99}")
@@ -48,6 +50,11 @@ def places_of(name: str) -> list[Path]:
     return [own, shipped] if own.is_dir() and own.resolve() != shipped.resolve() else [shipped]
 
 
+def manual(name: str) -> Path:
+    """Return the path of a page of the documentation that messages point to."""
+    return _shipped("docs") / name
+
+
 def _shipped(name: str) -> Path:
     package = Path(__file__).parents[1]
     installed = package / "_shipped" / name
@@ -83,6 +90,31 @@ def found(folders: Sequence[Path], name: str, *, key: str) -> Path:
     if name.endswith(".yaml") and name.removesuffix(".yaml") in names:
         own = f"Write {name.removesuffix('.yaml')}: the name without its ending."
     raise InvalidValue(key, name, "one of " + ", ".join(names), advice=own)
+
+
+def sweep_files() -> dict[str, tuple[Path, str]]:
+    """Return the names that `difair sweep` takes: each with its file, and the first sentence of its comment.
+
+    One that cannot be read is among them, since its name may be meant; one without stages, of whatever tool, is not.
+    """
+    files: dict[str, tuple[Path, str]] = {}
+    for folder in places_of("sweeps"):
+        for path in sorted(folder.glob("*.yaml")):
+            if path.stem == "config":  # of a single run, or another tool's
+                continue
+            try:
+                content = read_yaml(path)
+            except UserError:
+                files.setdefault(path.stem, (path, "(it cannot be read as a sweep file)"))
+                continue
+            if "stages" in content:
+                files.setdefault(path.stem, (path, _about(path.read_text("utf-8"))))
+    return dict(sorted(files.items()))
+
+
+def _about(text: str) -> str:
+    comment = itertools.takewhile(lambda line: line.startswith("#"), text.strip().splitlines())
+    return re.split(r"(?<=[.?!])\s", " ".join(line.strip("# ") for line in comment))[0]
 
 
 def own_folder(key: str, value: object) -> Path:

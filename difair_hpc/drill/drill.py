@@ -26,6 +26,7 @@ from difair_hpc.files import usable_folder
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.runs.sqlite import sqlite_uri
 from difair_hpc.sweep.profile import Profile
+from difair_hpc.words import counted
 
 SILENCE_SECONDS = "3"
 """DIFAIR_SILENCE of local drills: a stopped process is given up soon, which no process on another machine may be."""
@@ -169,12 +170,13 @@ def executed(drill: Drill, tell: Tell) -> Outcome:
         scene.said("sync", word("root", quiet), word("tracking_uri", uri), word("storage", ""))
         expected = {**folder_facts(quiet, STUDY), **trial_facts(quiet, STUDY, ""), **point_facts(uri, STUDY)}
         undisturbed = time.monotonic() - began
-        tell(f"it took {undisturbed:.0f} s; now {len(drill.faults)} faults")
+        tell(f"it took {undisturbed:.0f} s; now {counted(len(drill.faults), 'fault')}")
         scene.attend()
         injection = Injection(scene, drill.base / "faults.jsonl", tell)
         injection.run(drill.faults)
         records = injection.records
-        tell(f"{len(records)} faults injected after {time.monotonic() - began:.0f} s; the study goes on to its end")
+        took = f"{time.monotonic() - began:.0f} s"
+        tell(f"{counted(len(records), 'fault')} injected after {took}; the study goes on to its end")
         scene.wait("the study's end", lambda: scene.over, seconds=patience(undisturbed))
         found = _differing(scene, expected)
     missing = len(drill.faults) - len(records)

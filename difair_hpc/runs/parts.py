@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from difair_hpc.errors import DifairError
 from difair_hpc.runs.answers import NO_ANSWER, answer_of, in_words, phrase
 from difair_hpc.runs.refused import Key, Refusals, digest_of
+from difair_hpc.runs.suspects import diagnosis
 
 if TYPE_CHECKING:
     from difair_hpc.runs.store import Store
@@ -104,11 +105,13 @@ def reason_of(error: Exception) -> str:
     """Return in one line why something could not be shipped."""
     answer = answer_of(error)
     if answer is None:
-        return (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
+        first = f"{type(error).__name__}: {error}".splitlines()[0]
+        return "; ".join([first, *diagnosis(error).certain])
     said = in_words(answer.text)
     if answer.status == NO_ANSWER:
         return said
-    return f"{answer.status} {phrase(answer.status)}: {said}".rstrip(": ")
+    known = f"{answer.status} {phrase(answer.status)}"
+    return known if said in known else f"{known}: {said}"
 
 
 def _whose(key: Key) -> str:

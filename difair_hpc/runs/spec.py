@@ -57,7 +57,8 @@ class ExecutionSpec:
     device: str = "auto"
     """auto (CUDA if there is one), cpu, cuda or cuda:1."""
     threads: int | None = None
-    """CPU threads; None: all that the process may use. A run repeats to the bit only at the same count."""
+    """CPU threads; None: one for each CPU that the process may use, and never more than that. A run repeats to the bit
+    only at the same count."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of training arithmetic. auto: bfloat16 where the device has it natively (sm_80 and newer, CPUs with AVX512-BF16
     or AMX), float16 on older GPUs that are fast in it (sm_70, sm_75), else float32. What was used is on record with the

@@ -1,9 +1,13 @@
 """Addresses of SQLite files for MLflow, whatever signs their folders have."""
 
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from difair_hpc.errors import Failure
 
 _PREFIX = "sqlite:///"
 
@@ -58,3 +62,24 @@ def make_store(uri: str, root: Path) -> None:
 
     made: Callable[[str, str], Any] = SqlAlchemyStore
     made(uri, (root.absolute() / "mlartifacts").as_uri())._dispose_engine()
+
+
+def schema_of(store: Path) -> tuple[str, str]:
+    """Return the schema of MLflow's store in a file, and that of the MLflow that is installed.
+
+    Raises:
+        Failure: it is no database, or not one of MLflow's.
+    """
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    try:
+        with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            row = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        raise Failure(f"{store} is no store of MLflow ({error}). {made_anew(store)}") from error
+    return str(row[0]) if row else "none", _get_latest_schema_revision()  # type: ignore[no-untyped-call]
+
+
+def made_anew(store: Path) -> str:
+    """Return how to replace a store that the installed MLflow cannot use; all in it comes from the run folders."""
+    return f"Move {store} away, and difair sync --rebuild makes it anew from the run folders."

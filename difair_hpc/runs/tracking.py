@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 
 from difair_hpc.errors import DifairError, Failure
 from difair_hpc.files import read_json
+from difair_hpc.runs.answers import cannot_be_used
 from difair_hpc.runs.attempts import views
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.parts import Parts, Target
 from difair_hpc.runs.reap import end_of, status_of
-from difair_hpc.runs.refused import Key, Refusals
+from difair_hpc.runs.refused import Key, Refusals, grouped
 from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shipment import Drawer, Shipment
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, REPORT, VIEW, address
 from difair_hpc.runs.spec import flat
 from difair_hpc.runs.sqlite import sqlite_uri
 from difair_hpc.runs.store import FINAL, PARENT, Gone, Store, client_of, explained, is_active, settle
+from difair_hpc.runs.suspects import diagnosis
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -91,7 +93,10 @@ class Tracker:
     @property
     def problems(self) -> list[str]:
         """What is missing in MLflow while the store is in order, and why, one sentence each."""
-        return [*dict.fromkeys([*self._found(), *map(str, self._refusals)])]
+        refused = [*self._refusals]
+        known = {(one.stage, one.signature, one.item) for one in refused}
+        waiting = [text for (key, item), text in self._parts.problems.items() if (*key[1:], item) not in known]
+        return [*self._unreadable.values(), *waiting, *grouped(refused)]
 
     @property
     def incomplete(self) -> set[str]:
@@ -198,8 +203,9 @@ class Tracker:
     def _store(self) -> Iterator[Store]:
         """Give the store for a block; after a failure nothing that was known of it counts."""
         try:
+            store = self._ready()
             with explained(self.uri):
-                yield self._open or self._opened()
+                yield store
         except Gone as error:
             self._forget()
             raise Failure(
@@ -208,6 +214,17 @@ class Tracker:
         except Failure:
             self._forget()
             raise
+
+    def _ready(self) -> Store:
+        try:
+            with explained(self.uri):
+                return self._open or self._opened()
+        except DifairError:
+            raise
+        except Exception as error:  # such as a variable that MLflow cannot read
+            why = str(diagnosis(error))
+            said = f"{type(error).__name__}: {error}{f'; {why}' if why else ''}."
+            raise Failure(cannot_be_used(self.uri, said)) from error
 
     def _opened(self) -> Store:
         self._open = store = Store(self.uri, root=self.root, study=self._study)

@@ -7,8 +7,8 @@ that was given up and comes back writes nothing that counts. Read with `weights_
 A training saves without stopping: it copies its state between two steps (`copied`), and a `Writer` does the rest.
 """
 
-import hashlib
 import io
+import os
 import pickle
 import re
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from difair_hpc.errors import Failure
 from difair_hpc.files import write_atomically
+from difair_hpc.train.sealed import body, footer, is_sound
 
-_MAGIC = b"difair-sha256\0\0\0"
-_FOOTER = len(_MAGIC) + hashlib.sha256().digest_size
 _NAME = re.compile(r"checkpoint-(\d{4,})-(\d{6,})-(\d{6,})\.pt")
 KEPT = 2
 """Newest checkpoints that stay on disk: the last one and the one to fall back to."""
@@ -130,9 +130,9 @@ def save(
     """
     buffer = io.BytesIO()
     torch.save(dict(payload), buffer)
-    body = buffer.getbuffer()
+    content = buffer.getbuffer()
     path = folder / f"checkpoint-{attempt:04d}-{epoch:06d}-{step:06d}.pt"
-    write_atomically(path, body, _MAGIC, hashlib.sha256(body).digest(), check=check)
+    write_atomically(path, content, footer(content), check=check)
     keep(folder, KEPT, sound=path)
     return path
 
@@ -151,14 +151,18 @@ def keep(folder: Path, count: int, *, sound: Path | None = None) -> None:
     for path in newest_first(folder):
         if found == count:
             path.unlink(missing_ok=True)
-        elif path == sound or _is_sound(path):
+        elif path == sound or is_sound(path):
             found += 1
     for half in folder.glob(".checkpoint-*.tmp"):
         half.unlink(missing_ok=True)
 
 
 def load_newest(folder: Path) -> Loaded | None:
-    """Return the newest checkpoint whose digest holds, or None if the folder has none."""
+    """Return the newest checkpoint whose digest holds, or None if the folder has none.
+
+    Raises:
+        Failure: one is whole, but cannot be loaded here: to pass it over would throw away what it holds.
+    """
     skipped: list[str] = []
     for path in newest_first(folder):
         try:
@@ -184,24 +188,22 @@ def _copied(value: Any) -> Any:
     return [_copied(part) for part in value] if isinstance(value, list) else value
 
 
-def _is_sound(path: Path) -> bool:
-    try:
-        _body(path)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _body(path: Path) -> bytes:
-    content = path.read_bytes()
-    body, footer = content[:-_FOOTER], content[-_FOOTER:]
-    if footer != _MAGIC + hashlib.sha256(body).digest():
-        raise ValueError(f"its {len(content)} bytes do not match its digest")
-    return body
-
-
 def _read(path: Path) -> dict[str, Any]:
-    payload = torch.load(io.BytesIO(_body(path)), map_location="cpu", weights_only=True)
+    content = body(path)
+    try:
+        payload = unpacked(io.BytesIO(content))
+    except (RuntimeError, MemoryError) as error:
+        raise Failure(
+            f"{path} is whole, but torch cannot load it here ({type(error).__name__}: {error}). Nothing was changed; "
+            "repeat the command with what it lacks, such as memory, or move the file away to go on from the one before."
+        ) from error
     if not isinstance(payload, dict):
         raise ValueError("it holds no mapping")
     return payload
+
+
+def unpacked(source: io.BytesIO | Path) -> Any:
+    """Return what torch has saved, on the CPU; no code in it is executed, whatever variables say."""
+    # It asks for the opposite, and beside TORCH_FORCE_WEIGHTS_ONLY_LOAD torch refuses to load anything.
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    return torch.load(source, map_location="cpu", weights_only=True)

@@ -79,3 +79,17 @@ def test_jobs_are_not_told_of_a_file(site: Path) -> None:
     wave = json.loads((site / "outputs/studies/one/waves/0001.json").read_text())
     assert wave["server"] == ""
     assert config.parse(wave["again"][3:])["tracking_uri"] == "none"
+
+
+def test_jobs_are_told_what_only_the_environment_of_the_command_has_said(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(site, "sbatch", "echo 4711")
+    for name, value in {"DEVICE": "cpu", "ROOT": "an, output (root)", "DATA": "images"}.items():
+        monkeypatch.setenv(f"DIFAIR_{name}", value)
+    assert main(["sweep", "one", "cluster=v100", "cluster.device=cpu", "tracking_uri=none", "--detach"]) == 0
+    wave = json.loads((site / "an, output (root)/studies/one/waves/0001.json").read_text())
+    said = config.parse(wave["again"][3:])
+    assert said["cluster.device"] == "cpu"
+    assert said["root"] == str(site / "an, output (root)")
+    assert said["data_root"] == str(site / "images")

@@ -14,6 +14,7 @@ from difair_hpc.cli import doctor, main
 from difair_hpc.cli.doctor import file_system, in_words
 from difair_hpc.errors import ClusterUnreachable, Failure
 from difair_hpc.sweep.checks import Check
+from tests.proxy import Reply, running_proxy
 from tests.sites.answers import Site
 
 MOUNTS = r"""
@@ -126,8 +127,10 @@ def test_studies_that_cannot_be_written_fail(capsys: pytest.CaptureFixture[str],
 
 class Health(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        asks = self.path.startswith("/api/2.0/mlflow/experiments/get-by-name?")
         self.send_response(200 if self.path == "/health" else 404)
         self.end_headers()
+        self.wfile.write(b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}' if asks else b"")
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -158,6 +161,21 @@ def test_stores_of_mlflow(capsys: pytest.CaptureFixture[str], server: str) -> No
     assert "tracking_uri=none" in words
     assert told(capsys, "tracking_uri=none")["MLflow"] == ("ok", "off (tracking_uri=none)")
     assert told(capsys, "tracking_uri=postgresql://me@db/mlflow")["MLflow"][0] == "unknown"
+
+
+def test_a_login_page_in_the_place_of_mlflow_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_proxy(rule=lambda _: Reply(status=200, body="<h1>Sign in</h1>")) as page:
+        mark, words = told(capsys, f"tracking_uri={page.uri}", code=1)["MLflow"]
+    assert mark == "FAIL"
+    assert "it answers 200: 'Sign in'; that is no answer of MLflow" in words
+
+
+def test_a_limit_in_which_torch_dies_is_worth_a_look(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (2**32, 2**32))
+    mark, words = told(capsys)["shell"]
+    assert (mark, "ulimit -v allows 4 GB of addresses" in words) == ("warn", True)
 
 
 def has_gpu() -> bool:
@@ -233,16 +251,10 @@ def test_what_a_node_lacks_is_told_beside_what_is_here(
 def test_a_node_is_asked_about_the_folders_that_the_environment_names(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, site: Site, here: Path
 ) -> None:
-    asked: list[str] = []
-
-    def ask(_: Path, __: object, words: list[str], ___: object) -> list[Check]:
-        asked.extend(words)
-        return []
-
-    monkeypatch.setattr(doctor, "ask_node", ask)
+    monkeypatch.setattr(doctor, "ask_node", lambda _, __, words, ___: [Check("ok", "words", json.dumps(words))])
     monkeypatch.setenv("DIFAIR_ROOT", "o (1),2")
-    told(capsys, "cluster=site", "--on-node")
-    assert config.parse(asked)["root"] == str(here / "o (1),2")
+    asked = told(capsys, "cluster=site", "--on-node")["node: words"][1]
+    assert config.parse(json.loads(asked))["root"] == str(here / "o (1),2")
 
 
 def test_inside_a_job_the_machine_is_looked_at_and_not_the_site(capsys: pytest.CaptureFixture[str], site: Site) -> None:

@@ -13,8 +13,6 @@ from difair_hpc.cli import main
 from difair_hpc.cli.clusters import Request, keep_request
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
-from difair_hpc.runs.refused import Refusals
-from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.profile import Profile
 from tests.cli.made import created, described, environment, files, half_finished
 from tests.sweep.made import finish
@@ -220,24 +218,6 @@ def test_the_data_sets_as_table_and_json(capsys: pytest.CaptureFixture[str], her
     rows = json.loads(said(capsys, "data", "data_root=d", "-f", "json"))
     assert {row["name"]: row["complete"] for row in rows}["digits"] is True
     assert list(here.iterdir()) == []
-
-
-def test_what_mlflow_has_refused_is_named_by_status_and_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = here / "outputs"
-    two = half_finished(root)["two"]
-    words = f"MLflow lacks model of run {two}: 413 too large; difair sync --retry tries it again"
-    assert words not in said(capsys, "status")
-    refused = Refusals(root, default_uri(root), "mini")
-    refused.add(("run", "coarse", two), "model", "digest", "413 too large")
-    Refusals(root, default_uri(root), "train").add(("run", "single", "0123"), "figures", "digest", "no font")
-    out = said(capsys, "status")
-    assert f"mini: {words}" in out
-    assert "train: MLflow lacks figures of run 0123: no font" in out
-    assert words in said(capsys, "report", "mini")
-    assert words in (root / "studies/mini/report/report.md").read_text()
-    assert words in (root / "studies/mini/report/report.html").read_text()
-    assert refused.forget() == {("run", "coarse", two)}
-    assert words not in said(capsys, "status", "mini")
 
 
 def test_fewer_threads_than_the_profile_asks_for_are_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
