@@ -146,6 +146,21 @@ def keep_private(root: Path) -> None:
     os.umask(~mode & 0o077)
 
 
+def possible_folder(path: Path, *, key: str) -> Path:
+    """Return the folder if it is there and can be written, or can be made; nothing is written.
+
+    Raises:
+        RootUnusable: neither; the message names `key`.
+    """
+    if any("\ud800" <= sign <= "\udfff" for sign in str(path)):
+        raise RootUnusable(f"{key}={ascii(str(path))} is no UTF-8 text, which addresses of files are; choose another.")
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "cannot be written" if there == path else f"cannot be made in {there}"
+        raise RootUnusable(f"{key}={path} {reason}; choose another folder with {key}=FOLDER.")
+    return path
+
+
 def make_own_folder(path: Path) -> Path:
     """Make the folder, and those above it, so that nobody else may put something into it; return it.
 

@@ -12,7 +12,7 @@ RANKS = {
     room: rank
     for rank, rooms in enumerate(
         [
-            "errors disk user",
+            "errors disk user words",
             "files launch",
             "osr data",
             "train",
@@ -29,6 +29,7 @@ RANKS = {
 """A room imports itself and rooms of a lower rank; `files` (atomic writing) stands between errors and the rest."""
 
 PURE = (
+    "words.py",
     "osr/*.py",
     "data/splits.py",
     "data/augment.py",
@@ -42,6 +43,7 @@ PURE = (
     "sweep/describe.py",
     "sweep/space.py",
     "sweep/stages.py",
+    "sweep/rules.py",
     "sweep/plan.py",
     "sweep/ends.py",
     "sweep/jobs.py",

@@ -52,7 +52,8 @@ def files_under(folder: str) -> Iterator[str]:
 def test_wheel_holds_the_package_and_what_it_ships(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     profiles = [path.relative_to(ROOT).as_posix() for path in (ROOT / "slurm").glob("*.yaml")]
-    shipped = {f"difair_hpc/_shipped/{name}" for name in [*files_under("sweeps"), *profiles]}
+    services = [*files_under("slurm/services"), "docs/services.md"]
+    shipped = {f"difair_hpc/_shipped/{name}" for name in [*files_under("sweeps"), *profiles, *services]}
     assert {"difair_hpc/_shipped/sweeps", "difair_hpc/_shipped/slurm"} == {
         name.rpartition("/")[0] for name in shipped if name.count("/") == 3 and name.endswith(".yaml")
     }
@@ -67,6 +68,22 @@ def test_wheel_holds_nothing_else(wheel: Path) -> None:
 def test_installed_wheel_imports_from_another_folder(installed: Path, tmp_path: Path) -> None:
     where = run("-c", "import difair_hpc; print(difair_hpc.__file__)", cwd=tmp_path, path=installed)
     assert Path(where) == installed / "difair_hpc" / "__init__.py"
+
+
+def test_what_a_message_points_to_is_there(installed: Path, tmp_path: Path) -> None:
+    code = "import sys; from difair_hpc.cli import main; sys.exit(0 if main(['ui', '--host', '0.0.0.0']) == 2 else 1)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    named = [Path(word.rstrip(".,")) for word in done.stderr.split() if word.startswith(str(installed))]
+    assert [path.name for path in named] == ["control.py", "services.md"]
+    assert all(path.is_file() for path in named)
+    assert "start" in run(str(named[0]), "--help", cwd=tmp_path, path=installed)
 
 
 def test_installed_command_answers(installed: Path, tmp_path: Path) -> None:

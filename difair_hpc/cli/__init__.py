@@ -25,7 +25,7 @@ VERBS = {
     "report": "print a study's tables and write its report",
     "doctor": "check what may keep a study from running here: difair doctor cluster=v100",
     "data": "list the data sets, or get one: difair data get mnist",
-    "ui": "open MLflow's own page on the configured store",
+    "ui": "bring the store up to date, and open MLflow's pages",
     "drill": "disturb a short study with faults, and compare it with another",
     "sync": "bring MLflow and Optuna up to date with the run folders",
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,21 @@ class Request:
 def keep_request(root: Path, study: str, request: Request) -> None:
     """Remember the request in the study's folder."""
     content = json.dumps(dataclasses.asdict(request), indent=1)
-    write_atomically(ledger(root, study).path / "request.json", content)
+    write_atomically(ledger(root, study).path / "request.json", content, own=True)
+
+
+def asked_by_another(root: Path, study: str) -> str:
+    """Return the name of the other user who asked for a study; nothing if it was this one, or nobody knows.
+
+    The lines of set-up in a request, and the sweep files beside it, are executed by whoever repeats it.
+    """
+    path = ledger(root, study).path / "request.json"
+    if not path.exists() or (owner := path.stat().st_uid) == os.geteuid():
+        return ""
+    try:
+        return path.owner()
+    except KeyError:  # known by number alone
+        return str(owner)
 
 
 def request_of(root: Path, study: str) -> Request | None:

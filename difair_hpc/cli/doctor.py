@@ -15,9 +15,10 @@ from pathlib import Path
 from difair_hpc import config
 from difair_hpc.cli.clusters import limits_of
 from difair_hpc.cli.screen import console
-from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidValue, RootUnusable, UnknownKey
-from difair_hpc.files import usable_folder
+from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidValue, UnknownKey
+from difair_hpc.files import possible_folder, usable_folder
 from difair_hpc.runs.probe import file_abilities, machine
+from difair_hpc.runs.sqlite import sqlite_path
 from difair_hpc.runs.suspects import tight_limits
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.checks import Check, machine_checks, site_checks
@@ -100,7 +101,7 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
         yield Check("FAIL", "SLURM", str(error))
         return
     if arguments.on_node:
-        yield from _node_checks(where.root, profile, arguments.words, data)
+        yield from _node_checks(where.root, profile, [*arguments.words, *where.as_words()], data)
 
 
 def _limit_checks() -> Iterator[Check]:
@@ -124,10 +125,9 @@ def _root_check(root: Path, *, unproven: bool) -> Check:
     """Check the output root, which is made by the first run; `unproven`: compute nodes are to see it."""
     there = _nearest(root)
     try:
+        possible_folder(root, key="root")
         if there == root:
             usable_folder(root, key="root")
-        elif not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
-            raise RootUnusable(f"root={root} cannot be made in {there}; choose another folder with root=FOLDER.")
     except DifairError as error:
         return Check("FAIL", "output root", str(error))
     free, kind = shutil.disk_usage(there).free / 2**30, file_system(_mounts(), there.resolve())
@@ -212,9 +212,8 @@ def _tracking_check(where: config.Settings) -> Check:
     uri = where.tracking_uri or default_uri(where.root)
     if uri == "none":
         return Check("ok", "MLflow", "off (tracking_uri=none)")
-    if uri.startswith("sqlite:///"):
-        there = "is there" if Path(uri.removeprefix("sqlite:///")).exists() else "is made by the first run"
-        return Check("ok", "MLflow", f"{uri} {there}")
+    if (path := sqlite_path(uri)) is not None:
+        return _file_check(uri, path)
     if not uri.startswith(("http://", "https://")):
         return Check("unknown", "MLflow", f"{uri}: doctor asks servers (http) only")
     try:
@@ -233,6 +232,22 @@ def _tracking_check(where: config.Settings) -> Check:
     except DifairError as error:
         return Check("FAIL", "MLflow", str(error))
     return Check("ok", "MLflow", f"{uri} answers")
+
+
+def _file_check(uri: str, path: Path) -> Check:
+    """Check that the installed MLflow can use a store in a file, without changing it."""
+    from difair_hpc.runs.sqlite import made_anew, schema_of
+
+    if not path.exists():
+        return Check("ok", "MLflow", f"{uri} is made by the first run")
+    try:
+        found, own = schema_of(path)
+    except DifairError as error:
+        return Check("FAIL", "MLflow", str(error))
+    if found != own:
+        said = f"{uri} has schema {found}, the installed MLflow has {own}: another version wrote it"
+        return Check("FAIL", "MLflow", said, made_anew(path))
+    return Check("ok", "MLflow", f"{uri} is there")
 
 
 def _data_check(data_root: Path) -> Check:

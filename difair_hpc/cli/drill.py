@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 from difair_hpc.cli.screen import console, duration
+from difair_hpc.words import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     for line in outcome.differences:
         screen.out(f"differs: {line}")
     if outcome.missing:
-        screen.out(f"{outcome.missing} faults were not injected: the study had ended; a larger protocol.epochs= helps")
+        missing = counted(outcome.missing, "fault", "were")
+        screen.out(f"{missing} not injected: the study had ended; a larger protocol.epochs= helps")
     verdict = "equal to the undisturbed study" if outcome.sound else f"NOT equal, or not recovered; see {drill.base}"
-    screen.out(f"{len(outcome.records)} faults in {duration(outcome.seconds)}: {verdict}")
+    screen.out(f"{counted(len(outcome.records), 'fault')} in {duration(outcome.seconds)}: {verdict}")
     return 0 if outcome.sound else 1

@@ -52,6 +52,7 @@ def study_rows(root: Path, name: str, *, rescore: bool = False) -> "StudyRows":
                 planned=(stage["planned"] or 0) - len(stage["trials"]) + len(_tasks(stage["trials"])),
                 reasons=tuple(stage["reasons"]),
                 chooses=stage.get("chooses", True),
+                search=stage["search"],
                 searched={trial["signature"]: trial["parameters"] for trial in stage["trials"]},
                 chosen=tuple(_without_group(choice) for choice in stage["chosen"]),
             )

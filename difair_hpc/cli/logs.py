@@ -6,13 +6,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from difair_hpc import config
+from difair_hpc.cli.overview import StudyOverview
 from difair_hpc.cli.screen import console
 from difair_hpc.cli.selection import SELECTORS, one
-from difair_hpc.runs.attempts import AttemptView, views
+from difair_hpc.runs.attempts import AttemptView, newest, views
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import RunRow
 
 _FOLLOW_SECONDS = 1.0
+_OVER = ("done", "diverged", "failed", "given up", "pruned", "held", "cancelled")
+"""States in which nothing follows before a user does something; a failed run may be tried again, under a new log."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,20 +28,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the logs of one run."""
-    where, _, row = one(arguments.words)
+    where, study, row = one(arguments.words)
     folder = run_folder(where.root, row.signature)
+    settings = [word for word in arguments.words if word.partition("=")[0] in config.SETTING_KEYS]
     shown: dict[tuple[int, str], int] = {}
     while True:
         attempts = views(folder.path)
         ended = not attempts or not attempts[-1].alive
         printed = _print_new(where.root, attempts, shown)
-        if not arguments.follow or (ended and (not row.job or folder.state().status in ("done", "failed"))):
+        if not arguments.follow:
             break
+        if ended and not printed:
+            _, study, row = one([row.signature, *settings])
+            if not goes_on(where.root, study, row):
+                break
         if not printed:
             time.sleep(_FOLLOW_SECONDS)
+    if arguments.follow and row.state not in ("done", "diverged"):
+        console().print(f"run {row.signature} is {row.state}; next: {row.next}", soft_wrap=True, markup=False)
     if not shown:
         console().print(_nothing(where.root, row), soft_wrap=True, markup=False)
     return 0
+
+
+def goes_on(root: Path, study: StudyOverview, row: RunRow) -> bool:
+    """Whether somebody may still execute a run that nobody executes at this moment."""
+    if row.state in _OVER:
+        return False
+    driver = newest(ledger(root, study.study).path)
+    return row.state in ("running", "queued") or bool(study.jobs) or (driver is not None and driver.alive)
 
 
 def log_part(root: Path, attempts: Sequence[AttemptView], position: int, suffix: str) -> tuple[Path, str]:

@@ -13,10 +13,11 @@ from difair_hpc.errors import DataDamaged, DifairError, InvalidValue, NewerSchem
 from difair_hpc.files import read_json
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import read_mark
-from difair_hpc.runs.refused import Refusals
+from difair_hpc.runs.refused import Refusals, grouped
 from difair_hpc.runs.shown import run_count
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.cluster import MemoryCluster
+from difair_hpc.sweep.damage import damaged_in_study
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.plan import Limits, TrialView, given_up, next_step
@@ -73,8 +74,7 @@ def _stages(root: Path, study: str) -> list[dict[str, Any]]:
 def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], *, first: int) -> StudyOverview:
     request = request_of(where.root, name)
     notes: list[str] = []
-    if ledger(where.root, name).description() is None:
-        notes.append(f"studies/{name}/study.json is damaged; repeat its difair sweep command, which writes it anew")
+    notes += damaged_in_study(ledger(where.root, name))
     cluster: SlurmCluster | None = None
     jobs: tuple[Job, ...] = ()
     limits = Limits(parallel=1) if request is None else rules_of(request.profile)
@@ -126,7 +126,7 @@ def _fewer_threads(used: Sequence[int | None], asked: int | None) -> list[str]:
 def lacking(where: config.Settings, study: str) -> list[str]:
     """Return what MLflow has refused of a study, one sentence each."""
     uri = where.tracking_uri or default_uri(where.root)
-    return [str(refusal) for refusal in Refusals(where.root, uri, study)]
+    return grouped(Refusals(where.root, uri, study))
 
 
 def _single(where: config.Settings, known: set[str], *, first: int) -> StudyOverview:

@@ -134,23 +134,41 @@ class StudyProgress:
         return [state.signature, label, place, f"{state.epoch}{share} of {view.epochs}", accuracy, heard]
 
     def _headline(self, view: StageView) -> str:
-        pruned = view.pruned
-        counts = Counter(state.status for run, state in view.states.items() if run not in pruned)
-        done = counts["done"]
-        waiting = [job for job in view.jobs if not job.held]
-        starting = max(0, len(waiting) - counts["running"]) + view.submitted
-        left = max(view.runs - done - len(pruned) - counts["running"] - starting, 0)
+        counts = _counts(view)
         position = f"stage {self._stages.index(view.stage.name) + 1} of {len(self._stages)}"
-        parts = [f"{view.stage.name} ({position}): {done} done, {counts['running']} running, {left} left"]
-        parts += [f"{len(pruned)} pruned"] if pruned else []
-        parts += [f"{starting} starting"] if starting else []
-        parts += [f"{held} held"] if (held := sum(state.hold == "held" for state in view.states.values())) else []
-        parts += [f"{counts[bad]} {bad}" for bad in ("failed", "dead") if counts[bad]]
+        parts = [f"{view.stage.name} ({position})"]
+        parts[0] += f": {counts['done']} done, {counts['running']} running, {counts['left']} left"
+        parts += [f"{counts[word]} {word}" for word in _SAID_WHERE_ANY if counts[word]]
         best = max((state.accuracy for state in view.states.values() if state.accuracy is not None), default=None)
         if best is not None:
             parts.append(f"best accuracy {best:.4f}")
         parts.append(f"stage ends in about {duration(self._clock.left(view))}")
         return ", ".join(parts)
+
+
+_SAID_WHERE_ANY = ("pruned", "starting", "held", "cancelled", "failed", "dead")
+
+
+def _counts(view: StageView) -> Counter[str]:
+    """Count the stage's runs by one word each, so that the counts add up to all of them."""
+    counts: Counter[str] = Counter()
+    waiting: dict[str, str] = {}
+    for run, state in view.states.items():
+        if state.status in ("done", "running") or run in view.pruned or state.hold in ("held", "cancelled"):
+            ended = "pruned" if run in view.pruned and state.status != "done" else state.status
+            counts[ended if ended in ("done", "running", "pruned") else state.hold] += 1
+        else:
+            waiting[run] = state.status if state.status in ("failed", "dead") else "left"
+    jobs = [job for job in view.jobs if not job.held]
+    listed = {run for job in jobs for run in job.runs}
+    starters = sum(not set(job.runs).isdisjoint(waiting) for job in jobs)
+    busy = sum(state.status == "running" and run in listed for run, state in view.states.items())
+    starting = max(0, min(starters, len(jobs) - busy)) + view.submitted
+    ordered = sorted(waiting, key=lambda run: run not in listed)
+    for place, run in enumerate(ordered):
+        counts["starting" if place < starting else waiting[run]] += 1
+    counts["left"] += max(0, view.runs - len(view.states))
+    return counts
 
 
 class _Clock:

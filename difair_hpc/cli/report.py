@@ -12,6 +12,7 @@ from rich.table import Table as ScreenTable
 
 from difair_hpc import config
 from difair_hpc.cli.gather import split_pictures, study_costs, study_histories, study_images, study_rows
+from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.overview import lacking
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import InvalidValue, UserError
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the report and print its tables."""
     names = [word for word in arguments.words if "=" not in word]
     where = config.settings_only([word for word in arguments.words if "=" in word])
+    require_root(where, arguments.words)
     name = named_study(where.root, names)
     if arguments.format == "json":
         import json

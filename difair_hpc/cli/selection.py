@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 
 from difair_hpc import config
+from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.overview import StudyOverview, overview
-from difair_hpc.errors import UserError
+from difair_hpc.errors import DataDamaged, UserError
 from difair_hpc.sweep.select import RunRow, select
 
 SELECTORS = "index, signature, job, study, or what is true of the runs (state=failed alpha=10); root=FOLDER"
+
+_ENOUGH = 4
+"""Letters of a signature that name a run whose folder nobody can read."""
 
 
 def split_words(words: Sequence[str]) -> tuple[config.Settings, list[str]]:
     """Return the settings among the words, and the other words."""
     is_setting = [word.partition("=")[0] in config.SETTING_KEYS and "=" in word for word in words]
     where = config.settings_only([word for word, yes in zip(words, is_setting, strict=True) if yes])
+    require_root(where, words)
     return where, [word for word, yes in zip(words, is_setting, strict=True) if not yes]
 
 
@@ -22,11 +27,15 @@ def selected(words: Sequence[str]) -> tuple[config.Settings, list[StudyOverview]
 
     Raises:
         UserError: no run is named, or a word fits none.
+        DataDamaged: a word names a run that nobody can read.
     """
     where, selectors = split_words(words)
     found = overview(where)
     if not selectors:
         raise UserError(f"say which runs: {SELECTORS}.")
+    for note in (note for study in found for note in study.notes if note.startswith("left out: ")):
+        if any(len(word) >= _ENOUGH and f"/{word}" in note for word in selectors):
+            raise DataDamaged(note.removeprefix("left out: "))
     return where, found, select(selectors, [row for study in found for row in study.rows], others=config.SETTING_KEYS)
 
 

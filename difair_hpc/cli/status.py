@@ -17,6 +17,7 @@ from difair_hpc.cli.selection import split_words
 from difair_hpc.errors import UserError
 from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.select import RunRow, select
+from difair_hpc.words import counted
 
 _HEADER = ("#", "run", "what differs", "state", "job", "node", "epoch", "accuracy", "occupancy", "heard", "{time}", "")
 
@@ -88,7 +89,7 @@ def _print_stage(study: StudyOverview, rows: Sequence[RunRow], screen: Console) 
     done, pruned = (sum(row.state == state for row in rows) for state in ("done", "pruned"))
     words = f"{done} of {len(rows)} done" + (f", {pruned} pruned" if pruned else "")
     runs = {row.signature: row for row in rows}.values()
-    epochs = f"{sum(row.epoch for row in runs)} of {sum(row.epochs or 0 for row in runs)} epochs"
+    epochs = f"{sum(row.epoch for row in runs)} of {counted(sum(row.epochs or 0 for row in runs), 'epoch')}"
     screen.out(f"{study.study} / {rows[0].stage}: {words}, {epochs}")
     time_ = "time+left" if study.gpu_share is None else "GPU time+left"
     lines = [[title.format(time=time_) for title in _HEADER], *(_line(row, study.gpu_share or 1.0) for row in rows)]

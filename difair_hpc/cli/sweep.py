@@ -3,16 +3,16 @@
 import argparse
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from difair_hpc import config
 from difair_hpc.cli.clusters import Request, keep_request
 from difair_hpc.cli.drive import Drive, complete
-from difair_hpc.cli.needs import require_data
+from difair_hpc.cli.needs import Need, all_missing, needs_of_study
 from difair_hpc.cli.preview import confirm, preview
 from difair_hpc.cli.screen import console
-from difair_hpc.config.places import folders
+from difair_hpc.config.places import folders, places_of, sweep_files
 from difair_hpc.errors import ClusterUnreachable, InvalidValue, RunBusy
 from difair_hpc.files import keep_private, usable_folder
 from difair_hpc.runs.attempts import Attempt
@@ -20,7 +20,7 @@ from difair_hpc.runs.code import freeze
 from difair_hpc.runs.place import allocation_end
 from difair_hpc.runs.stop import stop_on_signal
 from difair_hpc.sweep.lease import Wishes, is_attended, lease, tick_in_turn
-from difair_hpc.sweep.ledger import ledger
+from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.spec import StudySpec
 
@@ -34,7 +34,8 @@ meanwhile SLURM starts nobody else's job."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
-    parser.add_argument("name", help="a sweep file: digits, paper, tpe, ablation_…, or one of your own in ./sweeps")
+    studies = "a sweep file: digits, paper, tpe, ablation_…, or one of your own in ./sweeps (none: list them)"
+    parser.add_argument("name", nargs="?", help=studies)
     once = parser.add_mutually_exclusive_group()
     once.add_argument("--detach", action="store_true", help="submit the first wave and return; jobs carry the study on")
     once.add_argument("--tick", action="store_true", help="look once, submit what is due, and return (for cron)")
@@ -45,26 +46,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run all stages, then the report; 130 when it was stopped before the end, 1 when runs were given up."""
+    if arguments.name is None:
+        return _list()
     values = config.parse(arguments.words)
     where = config.settings(values)
     profile = config.profile(where.cluster, config.cluster_keys(values))
-    study = config.study(arguments.name, values)
+    study = config.study(arguments.name, values, lambda name: _stages(where.root, name))
+    needs = _needs(arguments, study, profile, where)
     if arguments.dry_run:
         preview(study, profile, where, console())
-        return 0
-    once = arguments.detach or arguments.tick
-    if once and profile.executor != "slurm":
-        raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
+        return all_missing(needs)
+    for need in needs:
+        need()
     keep_private(where.root)
     usable_folder(where.root, key="root")
     folder = usable_folder(ledger(where.root, study.name).path, key="root")
-    require_data(_benchmarks(study), where)
     begun = (folder / "waves").is_dir()
     if not (arguments.yes or arguments.tick or begun) and not confirm(study, profile, console()):
         return 0
-    words = (*arguments.words, *_places(where))
+    words = tuple(_words(arguments, profile, where))
     request = Request(name=arguments.name, words=words, folder=str(Path.cwd()), profile=profile)
     drive = _drive(arguments, study, profile, where)
+    once = arguments.detach or arguments.tick
 
     def drives(held: Attempt) -> None:
         """Do one command's work on the study; only who holds it says how it was asked for."""
@@ -75,19 +78,48 @@ def run(arguments: argparse.Namespace) -> int:
     return _tick(drive, folder, drives, waits=arguments.detach) if once else _attend(drive, folder, drives)
 
 
+def _needs(arguments: argparse.Namespace, study: StudySpec, profile: Profile, where: config.Settings) -> list[Need]:
+    """Return what is needed before anything begins."""
+
+    def jobs() -> None:
+        if (arguments.detach or arguments.tick) and profile.executor != "slurm":
+            raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
+
+    folder = ledger(where.root, study.name).path
+    return [jobs, *needs_of_study(study, profile, where, folder, submits=not arguments.tick)]
+
+
+def _stages(root: Path, study: str) -> Collection[str] | None:
+    """Return the names of the stages of a study that was begun before; None: there is none."""
+    if study not in studies(root):
+        return None
+    return [stage["name"] for stage in (ledger(root, study).description() or {"stages": []})["stages"]]
+
+
+def _list() -> int:
+    """Print the studies that there are sweep files for, the user's own with their files."""
+    screen, files = console(), sweep_files()
+    widest = max(map(len, files))
+    for name, (path, about) in files.items():
+        own = "" if path.parent == places_of("sweeps")[-1] else f"  [{path}]"
+        screen.print(f"{name:{widest}}  {about}{own}", soft_wrap=True, markup=False, highlight=False)
+    screen.print("difair sweep NAME -n shows what one would do; it starts nothing", soft_wrap=True, markup=False)
+    return 0
+
+
 def _drive(arguments: argparse.Namespace, study: StudySpec, profile: Profile, where: config.Settings) -> Drive:
     if profile.executor != "slurm":
         return Drive(study, profile, where)
     code = freeze(where.root, folders())
-    again = ["sweep", arguments.name, "--tick", *arguments.words, *_places(where)]
+    again = ["sweep", arguments.name, "--tick", *_words(arguments, profile, where)]
     return Drive(study, profile, where, again=again, code=code)
 
 
-def _places(where: config.Settings) -> list[str]:
-    """Return the settings as words, since the environment may have said them and another one may not."""
-    addresses = {"storage": where.storage, "tracking_uri": where.tracking_uri}
-    said = [f'{key}="{address}"' for key, address in addresses.items() if address]
-    return [f"root={where.root}", f"data_root={where.data_root}", *said]
+def _words(arguments: argparse.Namespace, profile: Profile, where: config.Settings) -> list[str]:
+    """Return the words of the command with all that the environment has said; the last of a key."""
+    device = [config.word("cluster.device", profile.device)] if os.environ.get("DIFAIR_DEVICE") else []
+    words = [*arguments.words, *device, *where.as_words()]
+    return list({word.partition("=")[0]: word for word in words}.values())
 
 
 def _attend(drive: Drive, folder: Path, drives: Callable[[Attempt], None]) -> int:
@@ -151,8 +183,3 @@ def _held(folder: Path, *, patience: float) -> Attempt:
             if is_attended(folder) or time.monotonic() > until:
                 raise
             time.sleep(1.0)
-
-
-def _benchmarks(study: StudySpec) -> set[str]:
-    named: Sequence[object] = [stage.base["benchmark"] for stage in study.stages if "benchmark" in stage.base]
-    return {str(name) for name in named} | {name for stage in study.stages for name in stage.benchmarks}

@@ -4,13 +4,15 @@ import argparse
 from collections.abc import Callable
 
 from difair_hpc import config
+from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import RunBusy, UserError
-from difair_hpc.files import keep_private
+from difair_hpc.files import keep_private, possible_folder
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.shown import placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.pruning import pruned_runs
+from difair_hpc.words import counted
 
 _REBUILT_FROM = {"book", "axes", "objectives", "sampler"}
 """Keys of a stage without which Optuna's study cannot be made again."""
@@ -26,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ship the runs of all studies, and the single ones; then rebuild the searches."""
     where = config.settings_only(arguments.words)
+    possible_folder(where.root, key="root")
+    require_root(where, arguments.words)
     keep_private(where.root)
     screen = console()
     if arguments.rebuild:
@@ -39,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         shipped, missing = synchronise(where, retry=arguments.retry)
         tell(f"{run_count(shipped, 'are')} up to date in MLflow")
     searches, trials = rebuild_searches(where, tell)
-    tell(f"Optuna: {searches} studies, {trials} trials in {where.storage or where.root / 'studies'}")
+    kept = where.storage or where.root / "studies"
+    tell(f"Optuna: {counted(searches, 'study')}, {counted(trials, 'trial')} in {kept}")
     for problem in missing:
         tell(f"left out: {problem}")
     return 1 if missing else 0
@@ -88,6 +93,7 @@ def synchronise(where: config.Settings, *, retry: bool = False) -> tuple[int, li
 
 def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tuple[int, int]:
     """Bring Optuna's side of every study up to date; return how many searches and trials, and tell what is left out."""
+    from difair_hpc.cli.clusters import asked_by_another
     from difair_hpc.cli.resume import repeat
     from difair_hpc.sweep.lease import Wishes, lease
     from difair_hpc.sweep.study import rebuild
@@ -110,7 +116,7 @@ def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tup
         except RunBusy:
             tell(f"Optuna: study {name} is left to the command that drives it at this moment")
             continue
-        if Wishes(folder.path).stands():
+        if Wishes(folder.path).stands() and not asked_by_another(where.root, name):
             repeat(where, name, attach=False)  # a job asked for a tick while the study was held here
     return len(counts), sum(counts)
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from difair_hpc import config
-from difair_hpc.cli.needs import require_data
+from difair_hpc.cli.needs import all_missing, needs_of_run
 from difair_hpc.cli.screen import complain, console, duration
 from difair_hpc.files import keep_private
 from difair_hpc.runs.attempts import newest, require_free
+from difair_hpc.runs.cpus import usable_threads
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import end_pruning
 from difair_hpc.runs.place import Place, allocation_end
@@ -16,6 +17,7 @@ from difair_hpc.runs.spec import ExecutionSpec, RunSpec
 from difair_hpc.runs.stop import TIME
 from difair_hpc.runs.suspects import tight_limits
 from difair_hpc.user import user_name
+from difair_hpc.words import counted
 
 STUDY, STAGE = "train", "single"
 """What single runs have for a study and a stage."""
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = run_folder(where.root, spec.signature)
     if arguments.dry_run:
         console().print(yaml.safe_dump({"signature": spec.signature, **spec.to_dict()}, sort_keys=False), end="")
-        return 0
+        return all_missing(needs_of_run(spec.benchmark.name, where) if folder.result() is None else [])
     return _train(spec, folder, where, execution)
 
 
@@ -62,11 +64,15 @@ def _train(spec: RunSpec, folder: RunFolder, where: config.Settings, execution: 
         from difair_hpc.runs.run import Events, execute
         from difair_hpc.runs.stop import stop_on_signal
 
-        require_data([spec.benchmark.name], where)
+        for need in needs_of_run(spec.benchmark.name, where):
+            need()
         require_free(folder.path)
         keep_private(where.root)
         for limit in tight_limits():
             complain(f"{limit}; torch may end in it without a message")
+        if execution.threads is not None and (most := usable_threads(execution.threads)) < execution.threads:
+            said = f"{most} of {execution.threads} CPU threads are used: this process may use no more CPUs"
+            complain(f"{said} (affinity, or a cgroup's quota)")
         folder.create(spec)
         end_pruning(folder.path)
         screen.print(f"run {spec.signature}  {folder.path}")
@@ -112,7 +118,8 @@ def _show(folder: RunFolder) -> int:
             screen.print(f"AUROC {score} {value:.4f}")
     for warning in result["warnings"]:
         screen.print(f"warning: {warning}")
-    screen.print(f"{result['epochs']} epochs in {duration(result['seconds'])}, result in {folder.path / 'result.json'}")
+    length = counted(result["epochs"], "epoch")
+    screen.print(f"{length} in {duration(result['seconds'])}, result in {folder.path / 'result.json'}")
     return 0
 
 

@@ -5,7 +5,9 @@ import os
 import sys
 
 from difair_hpc import config
+from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
+from difair_hpc.config.places import manual, places_of
 from difair_hpc.errors import InvalidValue, UserError
 from difair_hpc.launch import SAFE_PATH
 from difair_hpc.runs.server import WITHOUT_JOBS
@@ -31,25 +33,29 @@ def run(arguments: argparse.Namespace) -> int:
         advice = (
             "These pages ask for no password, so they stay on this machine (from another: "
             "ssh -L 5000:127.0.0.1:5000 HOST). For a team there is a server with accounts: "
-            "slurm/services/control.py, see docs/services.md."
+            f"python {places_of('slurm')[-1] / 'services/control.py'} --help, and {manual('services.md')}."
         )
         raise InvalidValue("--host", arguments.host, ", ".join(_LOOPBACK), advice=advice)
     if not 0 < arguments.port < 65536:
         raise InvalidValue("--port", arguments.port, "a port from 1 to 65535")
+    require_root(where, arguments.words)
     store = where.root / "mlflow.db"
     if not where.tracking_uri and not store.exists():
         raise UserError(f"there is no MLflow store in {where.root} yet; difair train or difair sweep makes it.")
     from difair_hpc.cli.sync import synchronise
     from difair_hpc.runs.tracking import pages
 
+    screen = console()
+    shown = where.tracking_uri or store
+    screen.print(f"{shown} is brought up to date with {where.root / 'runs'} first", soft_wrap=True, markup=False)
     _, unreadable = synchronise(where)
     for problem in unreadable:
-        console().print(f"left out: {problem}", soft_wrap=True, markup=False)
+        screen.print(f"left out: {problem}", soft_wrap=True, markup=False)
     named = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     address = f"http://{named}:{arguments.port}"
     for name, page in pages(uri).items():
-        console().print(f"{name:16}{address}/{page}", soft_wrap=True, markup=False)
-    console().print(f"MLflow on {address} (Ctrl-C ends it)", soft_wrap=True)
+        screen.print(f"{name:16}{address}/{page}", soft_wrap=True, markup=False)
+    screen.print(f"MLflow on {address} (Ctrl-C ends it)", soft_wrap=True)
     sys.stdout.flush()
     # MLflow's own list of trusted names holds patterns such as 10.*, which a page of 10.evil.example could use.
     trusted = ",".join(f"{name}:{arguments.port}" for name in ("127.0.0.1", "localhost", "[::1]"))

@@ -1,6 +1,7 @@
 """`difair why RUN`: how its attempts ended, the end of its log, what happens next, and how to repeat it by hand."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -10,10 +11,12 @@ from difair_hpc.cli.logs import log_part
 from difair_hpc.cli.screen import ago, console, duration
 from difair_hpc.cli.selection import SELECTORS, one
 from difair_hpc.runs.attempts import AttemptView, views
+from difair_hpc.runs.damage import damaged
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.ends import MEANINGS
+from difair_hpc.words import counted
 
 _LOG_LINES = 12
 
@@ -33,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     mark = read_mark(folder.path)
     if mark.hold:
         screen.print(f"{mark.hold} by {mark.by}, {ago(mark.time)}", markup=False)
+    for path, meaning in damaged(folder.path).items():
+        screen.print(f"damaged: {path}: {meaning}", soft_wrap=True, markup=False)
     attempts = views(folder.path)
     for attempt in attempts:
         _tell(attempt, screen, asked=study.threads)
@@ -48,7 +53,7 @@ def _tell(attempt: AttemptView, screen: Console, *, asked: int | None) -> None:
     place = attempt.place
     where = " ".join(part for part in (place.node, f"job {place.job}" if place.job else "") if part)
     epoch, step = attempt.position
-    position = f"epoch {epoch}" + (f" and {step} steps" if step else "")
+    position = f"epoch {epoch}" + (f" and {counted(step, 'step')}" if step else "")
     if attempt.alive:
         said = "it works"
     elif attempt.kind in MEANINGS:
@@ -76,5 +81,9 @@ def _tell_log(root: Path, attempts: list[AttemptView], screen: Console) -> None:
 def _by_hand(folder: RunFolder, where: config.Settings) -> str:
     if not (folder.path / "spec.json").exists():
         return "it was not submitted yet; difair sweep does that"
-    words = " ".join(config.words_of(folder.spec()))
-    return f"difair train {words} root={where.root} data_root={where.data_root}"
+    words = [
+        *config.words_of(folder.spec()),
+        config.word("root", where.root),
+        config.word("data_root", where.data_root),
+    ]
+    return f"difair train {shlex.join(words)}"

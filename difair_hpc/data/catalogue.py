@@ -10,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from difair_hpc.data import published, tinyimagenet
+from difair_hpc.data.misplaced import is_dropping
 from difair_hpc.data.splits import BENCHMARKS
 from difair_hpc.errors import DataDamaged, DiskFull, Failure, InvalidValue, RootUnusable
 
@@ -81,7 +82,7 @@ def download(name: str, data_root: Path) -> Path:
     if state.verified:
         return state.where
     if state.complete or (name == "tinyimagenet" and state.where.exists()):
-        raise DataDamaged(f"{state.where} holds another {name}. {state.note} Move that folder away to fetch {name}.")
+        raise DataDamaged(f"{state.where} holds another {name}: {state.note} Move that folder away to fetch {name}.")
     try:
         data_root.mkdir(parents=True, exist_ok=True)
         stage = tempfile.TemporaryDirectory(prefix=".incoming-", dir=data_root)
@@ -100,10 +101,13 @@ def _state(name: str, data_root: Path, verify: bool) -> DatasetState:
         home, note = published.scikit_learn(), "comes with scikit-learn"
         return DatasetState(name=name, where=home, present=True, complete=True, verified=True, missing=(), note=note)
     where, absent = _place(name, data_root)
-    present = where.is_dir() and any(where.iterdir())
+    present = where.is_dir() and not all(is_dropping(path.name) for path in where.iterdir())
     verified, note = None, ""
     if absent:
-        note = f"Get it with `difair data get {name}`."
+        folder = str(where.relative_to(data_root))
+        note = published.how_to_get(name, data_root, folder, absent)
+        if not present and "Get it with" in note:
+            note = f"Get it with `difair data get {name}`."
     elif verify:
         note = _difference(name, data_root)
         verified = not note
@@ -196,7 +200,7 @@ def extract(archive: Path, folder: Path) -> None:
 def _move_into_place(stage: Path, data_root: Path, name: str) -> None:
     """Check what arrived and move it, file by file or as one folder, to where readers look."""
     where, absent = _place(name, stage)
-    published.refuse_missing(name, stage, absent)
+    published.refuse_missing(name, stage, str(where.relative_to(stage)), absent)
     difference = _difference(name, stage)
     if difference:
         raise DataDamaged(f"{_url(name)} did not send the published {name}: {difference}")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from difair_hpc.data.misplaced import advice
 from difair_hpc.errors import DataDamaged, DataMissing
 
 WAIVER = "data.verify=false"
@@ -95,14 +96,22 @@ def md5_of(path: Path) -> str:
         raise DataDamaged(f"{path} cannot be read ({error}). Check its permissions and its disk.") from error
 
 
-def refuse_missing(name: str, data_root: Path, absent: tuple[str, ...]) -> None:
-    """Raise DataMissing if any file is absent: what, where it is expected and how to get it."""
+def refuse_missing(name: str, data_root: Path, folder: str, absent: tuple[str, ...]) -> None:
+    """Raise DataMissing if any file is absent: what, where it is expected, what is there instead, how to get it."""
     if absent:
-        more = f" and {len(absent) - 4} more" if len(absent) > 4 else ""
-        raise DataMissing(
-            f"{name} is not under {data_root}: missing {', '.join(absent[:4])}{more}. "
-            f"Get it with `difair data get {name}`, or point data_root=FOLDER at where it is."
-        )
+        raise DataMissing(f"{name} is not under {data_root}: {how_to_get(name, data_root, folder, absent)}")
+
+
+def how_to_get(name: str, data_root: Path, folder: str, absent: tuple[str, ...]) -> str:
+    """Say which files of a data set are missing, what is there in their place, and what to do."""
+    more = f" and {len(absent) - 4} more" if len(absent) > 4 else ""
+    said = f"missing {', '.join(absent[:4])}{more}. "
+    if instead := advice(data_root, folder, absent, name=name):
+        return f"{said}{instead}."
+    if name == "tinyimagenet" and (data_root / folder).exists():
+        archive = "tiny-imagenet-200.zip"
+        return f"{said}Take them from the archive {archive}, or move {data_root / folder} away and get the whole."
+    return f"{said}Get it with `difair data get {name}`, or point data_root=FOLDER at where it is."
 
 
 def refuse_differing(name: str, data_root: Path, differences: Mapping[str, tuple[str, ...]]) -> None:

@@ -19,6 +19,7 @@ from difair_hpc.data.published import differing, missing, published, refuse_diff
 from difair_hpc.data.sets import ImageSet, joined, of_classes
 from difair_hpc.data.splits import CIFAR10_NAMES, CIFAR100_NAMES, DIGIT_NAMES
 from difair_hpc.errors import DataDamaged
+from difair_hpc.words import counted
 
 Part = Literal["train", "test"]
 
@@ -59,7 +60,7 @@ def open_source(
     if name == "tinyimagenet":
         return _open_tinyimagenet(data_root, verify, order)
     files = published(name)
-    refuse_missing(name, data_root, missing(files, data_root))
+    refuse_missing(name, data_root, files.folder, missing(files, data_root))
     differences = differing(files, data_root)
     if verify:
         refuse_differing(name, data_root, differences)
@@ -75,7 +76,7 @@ def open_source(
 
 def _open_tinyimagenet(data_root: Path, verify: bool, order: Literal["sorted", "wnids"]) -> Source:
     folder = data_root / tinyimagenet.FOLDER
-    refuse_missing("tinyimagenet", data_root, tinyimagenet.missing(data_root))
+    refuse_missing("tinyimagenet", data_root, tinyimagenet.FOLDER, tinyimagenet.missing(data_root))
     differences = tinyimagenet.differing(folder)
     if verify:
         refuse_differing("tinyimagenet", data_root, differences)
@@ -163,7 +164,7 @@ def _checked(path: Path, images: np.ndarray, labels: np.ndarray, *, shape: tuple
     if images.dtype != np.uint8 or images.shape[1:] != shape:
         problem = f"images of type {images.dtype} and shape {images.shape[1:]}, expected uint8 and {shape}"
     elif labels.shape != images.shape[:1]:
-        problem = f"{len(images)} images but labels of shape {labels.shape}"
+        problem = f"{counted(len(images), 'image')} but labels of shape {labels.shape}"
     elif labels.size and labels.dtype.kind not in "iu":
         problem = f"labels of type {labels.dtype}, expected whole numbers"
     elif labels.size and (labels.min() < 0 or labels.max() >= classes):

@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from difair_hpc.data.misplaced import is_dropping
 from difair_hpc.data.published import there
 from difair_hpc.data.sets import ImageSet
 from difair_hpc.errors import DataDamaged
+from difair_hpc.words import counted
 
 FOLDER = "tiny-imagenet-200"
 """Folder under the data root, as in the official archive."""
@@ -37,10 +39,17 @@ _log = logging.getLogger(__name__)
 
 def missing(data_root: Path) -> tuple[str, ...]:
     """Return which lists and folders are not there, relative to the data root."""
-    names = [
-        f"{FOLDER}/{name}" for name in ("wnids.txt", "words.txt", "train", "val/images", "val/val_annotations.txt")
-    ]
-    return tuple(name for name in names if not there(data_root / name))
+    names = ["wnids.txt", "words.txt", "train", "val/images", "val/val_annotations.txt"]
+    absent = [name for name in names if not there(data_root / FOLDER / name)]
+    if "val/images" in absent and "wnids.txt" not in absent and _class_folders(data_root / FOLDER):
+        absent.remove("val/images")
+    return tuple(f"{FOLDER}/{name}" for name in absent)
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """Return the folders of classes in val/, into which code for open-set recognition sorts the images."""
+    places = [folder / "val" / wnid for wnid in class_ids(folder, "sorted")]
+    return [place for place in places if place.is_dir()]
 
 
 def class_ids(folder: Path, order: Order) -> tuple[str, ...]:
@@ -55,9 +64,8 @@ def class_ids(folder: Path, order: Order) -> tuple[str, ...]:
     """
     lines = _lines(folder / "wnids.txt")
     if len(lines) != CLASSES or len(set(lines)) != CLASSES:
-        raise DataDamaged(
-            f"{folder / 'wnids.txt'} has {len(lines)} lines with {len(set(lines))} different ids, expected {CLASSES}."
-        )
+        found = f"{counted(len(lines), 'line')} with {counted(len(set(lines)), 'different id')}"
+        raise DataDamaged(f"{folder / 'wnids.txt'} has {found}, expected {CLASSES}.")
     return tuple(sorted(lines) if order == "sorted" else lines)
 
 
@@ -77,10 +85,9 @@ def differing(folder: Path) -> dict[str, tuple[str, ...]]:
         wrong = [wnid for wnid in wnids if counts[wnid] != expected]
         if wrong:
             place = f"{FOLDER}/{'train' if part == 'train' else 'val'}"
-            found[part] = (
-                f"{place} holds {counts.total()} images, published are {CLASSES * expected} ({counts[wrong[0]]} of "
-                f"class {wrong[0]}, published are {expected}; {len(wrong)} of {CLASSES} classes differ)",
-            )
+            held = f"{place} holds {counted(counts.total(), 'image')}, published are {CLASSES * expected}"
+            first = f"{counts[wrong[0]]} of class {wrong[0]}, published are {expected}"
+            found[part] = (f"{held} ({first}; {len(wrong)} of {CLASSES} classes differ)",)
     return found
 
 
@@ -106,16 +113,26 @@ def read(folder: Path, part: Part, wnids: Sequence[str], classes: tuple[int, ...
 def _listing(folder: Path, part: str, wnids: Sequence[str]) -> list[tuple[Path, str]]:
     """Return the files of these classes that are there and the class of each."""
     if part == "train":
-        folders = [(folder / "train" / wnid / "images", wnid) for wnid in wnids]
-        return [(path, wnid) for place, wnid in folders for path in sorted(place.glob("*.JPEG"))]
-    place = folder / "val" / "images"
-    present = {path.name for path in place.iterdir()} if place.is_dir() else set()
+        return [(path, wnid) for wnid in wnids for path in sorted(_images(folder / "train" / wnid))]
     annotations = folder / "val" / "val_annotations.txt"
     rows = [line.split("\t") for line in _lines(annotations)]
     if any(len(row) < 2 for row in rows):
         raise DataDamaged(f"{annotations} is broken: each line should be a file, a tab, a class and the box.")
-    wanted = set(wnids)
-    return [(place / row[0], row[1]) for row in rows if row[1] in wanted and row[0] in present]
+    wanted, present = set(wnids), {path.name: path for path in _images(folder / "val")}
+    for place in _class_folders(folder):
+        own = {row[0] for row in rows if row[1] == place.name}
+        for path in _images(place):
+            if path.name not in own:
+                raise DataDamaged(f"{path} is of another class by {annotations}: one of them is not as published.")
+            present.setdefault(path.name, path)
+    return [(present[row[0]], row[1]) for row in rows if row[1] in wanted and row[0] in present]
+
+
+def _images(place: Path) -> list[Path]:
+    """Return the JPEG files in images/ below a folder, or in the folder itself, without what desktops leave there."""
+    within = place / "images"
+    files = (within if within.is_dir() else place).glob("*.JPEG")
+    return [path for path in files if not is_dropping(path.name)]
 
 
 def _lines(path: Path) -> list[str]:

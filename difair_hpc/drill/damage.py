@@ -4,6 +4,8 @@ import errno
 import os
 from pathlib import Path
 
+from difair_hpc.words import counted
+
 
 def cut(path: Path, place: float, *, tail: bool) -> str:
     """Truncate a file and return what was done.
@@ -16,7 +18,7 @@ def cut(path: Path, place: float, *, tail: bool) -> str:
     start, end = _range(path, tail=tail)
     size = start + 1 + int(place * (end - start - 1)) if tail else int(place * end)
     os.truncate(path, size)
-    return f"{path.name} cut from {end} to {size} bytes"
+    return f"{path.name} cut from {end} to {counted(size, 'byte')}"
 
 
 def flip(path: Path, place: float, *, tail: bool) -> str:

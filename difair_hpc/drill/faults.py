@@ -17,6 +17,7 @@ from difair_hpc.drill.scene import Scene, Standing, saved_epochs, standing
 from difair_hpc.errors import Failure
 from difair_hpc.files import append_line
 from difair_hpc.runs.attempts import view
+from difair_hpc.words import counted
 
 Tell = Callable[[str], None]
 
@@ -107,7 +108,7 @@ class Injection:
         for record in (recovery.record for recovery in done):
             self.records.append(record)
             append_line(self._log, json.dumps(asdict(record)))
-            lost = f", {record.lost} epochs lost" if record.lost else ""
+            lost = f", {counted(record.lost, 'epoch')} lost" if record.lost else ""
             self._tell(
                 f"{record.number:4} {record.kind:16}{record.seconds:6.1f} s{lost}  {record.problem or record.what}"
             )

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from difair_hpc.config import word
 from difair_hpc.drill.servers import Server
 from difair_hpc.errors import Failure
 from difair_hpc.launch import python
@@ -128,8 +129,8 @@ class Scene:
 
     def attend(self) -> None:
         """Start the command that drives the study, as a user would."""
-        words = ["sweep", STUDY, "-y", f"root={self.root}", f"tracking_uri={self.tracking_uri}"]
-        words += [f'storage="{self.storage}"', *self.words]
+        words = ["sweep", STUDY, "-y", word("root", self.root), word("tracking_uri", self.tracking_uri)]
+        words += [word("storage", self.storage), *self.words]
         with (self.base / "commands.log").open("ab") as log:
             self.command = self._start(words, log)
 
@@ -210,7 +211,7 @@ class Scene:
         """End everything that the drill started: servers, the command, and every process below it."""
         if self.command is not None and self.slurm and not self.over:
             with suppress(Failure):
-                self.said("cancel", STUDY, f"root={self.root}")
+                self.said("cancel", STUDY, word("root", self.root))
         self.abandon()
         for node in self.lost:
             self.bring_back(node)

@@ -21,7 +21,7 @@ from difair_hpc.errors import InvalidValue
 from difair_hpc.osr.spec import anchor_distance
 from difair_hpc.report.canvas import new_figure, save, without_values
 from difair_hpc.report.curves import spread_curve, training_curves
-from difair_hpc.report.rows import ResultRow, is_chosen, overlapping
+from difair_hpc.report.rows import ResultRow, choice_word, is_chosen, overlapping
 
 __all__ = ["Metric", "VerticalAxis", "heat_map", "save", "spread_curve", "training_curves", "vertical_axis"]
 
@@ -120,8 +120,9 @@ def heat_map(
     figure.suptitle(METRIC_NAMES[metric], fontsize=11)
     if keys:
         shown = [name for name in _LEGEND if name in keys]
+        words = [choice_word(searched, chosen) if name == "chosen" else name for name in shown]
         figure.legend(
-            [keys[name] for name in shown], shown, loc="outside lower center", ncols=2, fontsize=8, frameon=False
+            [keys[name] for name in shown], words, loc="outside lower center", ncols=2, fontsize=8, frameon=False
         )
     return figure
 

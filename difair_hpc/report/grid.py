@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from difair_hpc.report import paper as published
 from difair_hpc.report.layout import Cell, Table
 from difair_hpc.report.notes import MISSING, completed, joined, method_name, training_notes, warning_notes
-from difair_hpc.report.rows import ResultRow, is_chosen
+from difair_hpc.report.rows import ResultRow, choice_word, is_chosen, searched_values
 
 
 def grid_table(
@@ -23,14 +23,14 @@ def grid_table(
     return Table(
         title=title,
         header=("alpha", "radius", "coefficient", "N", "accuracy (%)", "occupancy (%)", "remarks", "run"),
-        rows=tuple(_grid_row(row, chosen) for row in searched),
+        rows=tuple(_grid_row(row, chosen, choice_word(searched, chosen)) for row in searched),
         notes=tuple(_grid_notes(rows, searched)),
     )
 
 
-def _grid_row(row: ResultRow, chosen: Sequence[Mapping[str, float]]) -> tuple[Cell, ...]:
+def _grid_row(row: ResultRow, chosen: Sequence[Mapping[str, float]], word: str) -> tuple[Cell, ...]:
     remarks = [
-        *(["chosen"] if is_chosen(_values(row), chosen) else []),
+        *([word] if is_chosen(searched_values(row), chosen) else []),
         *(["overlap"] if row.overlaps else []),
         *(["diverged"] if row.diverged else []),
     ]
@@ -44,11 +44,6 @@ def _grid_row(row: ResultRow, chosen: Sequence[Mapping[str, float]]) -> tuple[Ce
     )
 
 
-def _values(row: ResultRow) -> dict[str, float | None]:
-    names = ("alpha", "radius_coefficient", "features_per_class", "radius")
-    return {name: getattr(row, name) for name in names}
-
-
 def _grid_notes(rows: Sequence[ResultRow], searched: Sequence[ResultRow]) -> list[str]:
     if not searched:
         return ["No run of this search has finished yet."]
@@ -60,7 +55,9 @@ def length_notes(rows: Sequence[ResultRow]) -> list[str]:
     """Say for how long runs were trained and on which images they were measured, where any was."""
     if not (done := completed(rows)):
         return []
-    length = f"Trained for {joined(sorted({row.epochs for row in done}))} epochs (the paper: {published.EPOCHS})"
+    epochs = sorted({row.epochs for row in done})
+    unit = "epoch" if epochs == [1] else "epochs"
+    length = f"Trained for {joined(epochs)} {unit} (the paper: {published.EPOCHS})"
     return [f"{length}, measured on {joined(sorted({str(row.held_out) for row in done}))} images."]
 
 

@@ -13,6 +13,9 @@ _SIGNS = {
 }
 # fmt: on
 
+_NUMBER = re.compile(r"^Table \d+: ")
+"""What LaTeX puts before a caption by itself."""
+
 
 def latex(table: Table, *, label: str) -> str:
     r"""Return the table as a float with caption, booktabs rules and the notes in small type below.
@@ -31,7 +34,7 @@ def latex(table: Table, *, label: str) -> str:
             "% needs \\usepackage{booktabs}",
             "\\begin{table}",
             "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}",
-            f"\\caption{{{_text(table.title)}}}\\label{{{label}}}",
+            f"\\caption{{{_text(_NUMBER.sub('', table.title))}}}\\label{{{label}}}",
             "\\makebox[\\textwidth]{%",
             f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
             *("\\toprule", header, "\\midrule", *body, "\\bottomrule"),

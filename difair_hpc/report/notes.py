@@ -6,6 +6,7 @@ from difair_hpc.data.spec import SPLITS
 from difair_hpc.report import paper as published
 from difair_hpc.report.rows import ResultRow, StageRows, is_chosen
 from difair_hpc.runs.shown import run_count
+from difair_hpc.words import counted
 
 MISSING, UNPUBLISHED, MIXED = "·", "–", "!"
 _COMPUTING = ("commit", "torch", "precision", "instructions", "arithmetic")
@@ -61,7 +62,7 @@ def _epochs_note(rows: Sequence[ResultRow]) -> str:
         count: sorted({published.BENCHMARKS.get(row.benchmark, row.benchmark) for row in rows if row.epochs == count})
         for count in epochs
     }
-    lengths = [f"{count} epoch{'s' * (count != 1)} ({', '.join(names[count])})" for count in epochs]
+    lengths = [f"{counted(count, 'epoch')} ({', '.join(names[count])})" for count in epochs]
     return (
         f"Trained for {joined(lengths)}. The paper trained for {published.EPOCHS}: "
         "numbers of runs with another length are NOT comparable with the paper's."
@@ -101,8 +102,9 @@ def training_notes(rows: Sequence[ResultRow]) -> list[str]:
     count, trainings = len(rows), len({row.weights or row.signature for row in rows})
     if trainings == count:
         return []
-    stand = "1 training stands" if trainings == 1 else f"{trainings} trainings stand"
-    return [f"{stand} behind {count} results: what has the same known classes is trained once and counts where it is."]
+    stand = counted(trainings, "training", "stand")
+    shared = "what has the same known classes is trained once and counts where it is"
+    return [f"{stand} behind {counted(count, 'result')}: {shared}."]
 
 
 def mixed_notes(rows: Sequence[ResultRow]) -> list[str]:

@@ -10,7 +10,7 @@ from difair_hpc.report.cost import RunCost, cost_table
 from difair_hpc.report.latex import latex
 from difair_hpc.report.layout import Cell, Table, csv, escaped, markdown
 from difair_hpc.report.notes import method_name, pruned_lines, warning_notes
-from difair_hpc.report.rows import FINAL, ResultRow, StageRows, StudyRows
+from difair_hpc.report.rows import ResultRow, StageRows, StudyRows
 from difair_hpc.report.tables_of import main_tables, study_tables
 from difair_hpc.runs.shown import run_count
 
@@ -103,8 +103,8 @@ def report_text(
         markdown(_progress(study)),
         *(markdown(table) for name, table in tables.items() if name == "ablation"),
         *(_search_text(stage, tables, pictures) for stage in _searches(study)),
-        *([] if any(stage.slug == FINAL for stage in study.stages) else ["## Comparison with the paper\n", _NO_FINAL]),
-        *(_choice_text(stage) for stage in study.stages if stage.slug == FINAL and (stage.reasons or stage.chosen)),
+        *([] if any(stage.is_final for stage in study.stages) else ["## Comparison with the paper\n", _NO_FINAL]),
+        *(_choice_text(stage) for stage in study.stages if stage.is_final and (stage.reasons or stage.chosen)),
         *(markdown(table) for name, table in tables.items() if not name.startswith(("ablation", "grid_"))),
         *_training_text(pictures),
         *([markdown(cost_table(costs))] if costs else []),
@@ -262,4 +262,4 @@ def _restarts(row: ResultRow | None) -> tuple[int, ...]:
 
 
 def _searches(study: StudyRows) -> list[StageRows]:
-    return [stage for stage in study.stages if stage.slug != FINAL and stage.chooses]
+    return [stage for stage in study.stages if not stage.is_final and stage.chooses]

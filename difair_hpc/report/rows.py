@@ -12,7 +12,7 @@ OVERLAP = 0.5
 """Radius coefficient from which on the hyperspheres of two classes touch or overlap (appendix C)."""
 
 FINAL = "final"
-"""Name of the stage whose rows fill the paper's tables; every other stage is a search."""
+"""Kind of the stages whose rows fill the paper's tables; every other stage is a search."""
 
 RowKey = tuple[str, str, int]
 """Signature, benchmark and split."""
@@ -100,7 +100,7 @@ class StageRows:
     """The finished runs of one stage and what was decided from them."""
 
     stage: str
-    """Name: coarse, fine or final."""
+    """Name, such as coarse, fine or final."""
     rows: tuple[ResultRow, ...]
     """One per run that has ended, in any order."""
     planned: int
@@ -117,6 +117,13 @@ class StageRows:
     """Why the stage stopped some of its runs at a rung, by signature."""
     problems: tuple[str, ...] = ()
     """Results that were left out and why, one sentence or two each."""
+    search: str = ""
+    """grid, optuna or final; empty: nobody knows, and a stage called final is one."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether its rows fill the paper's tables; every other stage is a search, or compares."""
+        return self.search == FINAL or (not self.search and self.slug == FINAL)
 
     @property
     def slug(self) -> str:
@@ -145,12 +152,12 @@ class StudyRows:
     @property
     def final_rows(self) -> tuple[ResultRow, ...]:
         """The rows of the final stage; none where there is no such stage."""
-        return tuple(row for stage in self.stages if stage.slug == FINAL for row in stage.rows)
+        return tuple(row for stage in self.stages if stage.is_final for row in stage.rows)
 
     @property
     def final_problems(self) -> tuple[str, ...]:
         """The results that are missing in the final stage because they cannot be trusted."""
-        return tuple(problem for stage in self.stages if stage.slug == FINAL for problem in stage.problems)
+        return tuple(problem for stage in self.stages if stage.is_final for problem in stage.problems)
 
 
 def overlapping(radius_coefficient: float) -> bool:
@@ -161,6 +168,30 @@ def overlapping(radius_coefficient: float) -> bool:
 def is_chosen(values: Mapping[str, float | None], chosen: Sequence[Mapping[str, float]]) -> bool:
     """Whether `values` (alpha, radius, ...) agree with one of the choices in every key that both have, and have one."""
     return any(_agrees(values, choice) for choice in chosen)
+
+
+def choice_word(rows: Sequence[ResultRow], chosen: Sequence[Mapping[str, float]]) -> str:
+    """Return how to call what agrees with a choice: chosen, or alpha chosen where only values of an axis were chosen.
+
+    Args:
+        rows: The runs of a search.
+        chosen: Its choices; one that fits several settings chose no whole configuration.
+    """
+    for choice in chosen:
+        fitting = {place(row) for row in rows if is_chosen(searched_values(row), [choice])}
+        if len(fitting) > 1:
+            return f"{', '.join(choice)} chosen"
+    return "chosen"
+
+
+def searched_values(row: ResultRow) -> dict[str, float | None]:
+    """Return what a choice may speak of."""
+    return {name: getattr(row, name) for name in ("alpha", "radius_coefficient", "features_per_class", "radius")}
+
+
+def place(row: ResultRow) -> tuple[str, ...]:
+    """Return the searched values to five digits: equal for runs of one setting."""
+    return tuple("" if value is None else f"{value:.5g}" for value in searched_values(row).values())
 
 
 def _agrees(values: Mapping[str, float | None], choice: Mapping[str, float]) -> bool:

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from difair_hpc.report.canvas import COLOURS, literal, new_figure, without_values
-from difair_hpc.report.rows import ResultRow, is_chosen, overlapping
+from difair_hpc.report.rows import ResultRow, choice_word, is_chosen, overlapping
+from difair_hpc.words import counted
 
 Setting = float | str | bool
 Trial = tuple[Mapping[str, Setting], float]
@@ -43,7 +44,9 @@ def parameter_importances(trials: Sequence[Trial], *, value: str = "closed-set a
     names = [name for name in _shared(trials) if len({settings[name] for settings, _ in trials}) > 1]
     figure = new_figure(7, 1.6 + 0.5 * max(2, len(names)))
     if len(trials) < _LEAST:
-        return without_values(figure, title, f"{len(trials)} trials with a value, at least {_LEAST} are needed")
+        return without_values(
+            figure, title, f"{counted(len(trials), 'trial')} with a value, at least {_LEAST} are needed"
+        )
     if not names or len({result for _, result in trials}) == 1:
         return without_values(figure, title, "no parameter changed" if not names else "every trial has the same value")
     found = dict(zip(_QUESTIONS, _importances(trials, names), strict=True))
@@ -106,7 +109,8 @@ def pareto_front(rows: Sequence[ResultRow], chosen: Sequence[Mapping[str, float]
     ringed = {place: at for place, at in places.items() if is_chosen(dict(zip(_KEYS, place, strict=True)), chosen)}
     _dots(ax, [at for place, at in apart.items() if place not in front], label="dominated", color="0.7", marker="o")
     _dots(ax, sorted(front.values()), label="not dominated", color=COLOURS[0], marker="o", linestyle="solid")
-    _dots(ax, list(ringed.values()), label="chosen", marker="o", color=COLOURS[3], mfc="none", markersize=13, mew=2)
+    word = choice_word(rows, chosen)
+    _dots(ax, list(ringed.values()), label=word, marker="o", color=COLOURS[3], mfc="none", markersize=13, mew=2)
     if apart:
         ax.autoscale_view()
         for name, values in zip(("xlim", "ylim"), np.transpose(list(apart.values())), strict=True):

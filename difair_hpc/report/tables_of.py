@@ -8,7 +8,7 @@ from difair_hpc.report.ablation import ablation_table
 from difair_hpc.report.grid import grid_table, runs_table
 from difair_hpc.report.layout import Table
 from difair_hpc.report.pairs import comparison_tables
-from difair_hpc.report.rows import FINAL, RowKey, StudyRows
+from difair_hpc.report.rows import RowKey, StudyRows
 from difair_hpc.report.tables import accuracy_table, auroc_table, fpr95_table, further_table, oscr_table
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def study_tables(study: StudyRows, images: "Mapping[RowKey, RunImages] | None" =
             grid_table(stage.rows, stage.chosen, title=f"Search results of stage {stage.stage}"), stage.problems
         )
         for stage in study.stages
-        if stage.slug != FINAL and stage.chooses
+        if not stage.is_final and stage.chooses
     }
-    compared = [stage for stage in study.stages if not stage.chooses]
+    compared = [stage for stage in study.stages if not (stage.is_final or stage.chooses)]
     problems = tuple(problem for stage in compared for problem in stage.problems)
     rows = study.final_rows
     further = {

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from difair_hpc.report.canvas import COLOURS, MARKERS, new_figure, without_values
 from difair_hpc.report.images import RunImages
 from difair_hpc.report.views import class_means, evenly, representations, run_title, shown_name
+from difair_hpc.words import counted
 
 LIMIT = 2000
 """Images at most, known and unknown together."""
@@ -39,13 +40,14 @@ def representation_map(run: RunImages, limit: int = LIMIT) -> Figure:
     known_B2, unknown_B2, *points_K2 = np.split(_embedded(every_BD), np.cumsum([len(known_B), len(unknown_B)]).tolist())
     marks = dict(zip(points, np.split(points_K2[0], len(points)), strict=True))
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    numbered = {k: f"{k}: {shown_name(name)}" for k, name in enumerate(run.class_names)}
+    numbered = {k: f"{_letter(k)}: {shown_name(name)}" for k, name in enumerate(run.class_names)}
     named = {label: shown_name(run.unknown_names[label]) for label in sorted(set(unknown_B.tolist()))}
     _classes(left, known_B2, known_B, numbered)
     right.plot(*known_B2.T, ls="", marker="o", ms=2.5, color="0.7", mew=0, label="known images")
     _classes(right, unknown_B2, unknown_B, named)
-    both = f"known and unknown: {len(known_B) + len(unknown_B)} images" if len(unknown_B) else "no unknown classes"
-    for ax, words in ((left, f"known: {len(known_B)} images"), (right, both)):
+    both = f"known and unknown: {counted(len(known_B) + len(unknown_B), 'image')}"
+    both = both if len(unknown_B) else "no unknown classes"
+    for ax, words in ((left, f"known: {counted(len(known_B), 'image')}"), (right, both)):
         _marks(ax, marks)
         ax.set_title(words, fontsize=9)
         ax.set(xticks=[], yticks=[])
@@ -97,10 +99,15 @@ def _classes(ax: Axes, at_B2: NDArray[np.float64], labels_B: NDArray[np.int64], 
 
 
 def _marks(ax: Axes, marks: Mapping[str, NDArray[np.float64]]) -> None:
-    """Mark the anchors by the numbers of their classes, and the means by squares; means alone by the numbers."""
+    """Mark the anchors by letters of their classes, and the means by squares; means alone by the letters."""
     for name, at_K2 in marks.items():
         numbered = name == list(marks)[-1]
         marker, size = ("o", 8.4) if numbered else ("s", 4.7)
         ax.plot(*at_K2.T, ls="", marker=marker, ms=size, mfc="white", mec="black", mew=0.8, label=name)
         for k, (x, y) in enumerate(at_K2 if numbered else ()):
-            ax.text(x, y, str(k), fontsize=7, ha="center", va="center_baseline", zorder=4)
+            ax.text(x, y, _letter(k), fontsize=7, ha="center", va="center_baseline", zorder=4)
+
+
+def _letter(place: int) -> str:
+    """Return a letter for a class by its place among the known: a number would look like the class's own."""
+    return f"{chr(ord('a') + place % 26)}{place // 26 or ''}"

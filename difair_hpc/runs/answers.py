@@ -7,6 +7,7 @@ answer nobody else gives: an experiment by its name, which is there (`experiment
 import html
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from difair_hpc.errors import Failure
 from difair_hpc.runs.server import CREDENTIALS
+from difair_hpc.runs.sqlite import made_anew, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -27,6 +29,7 @@ NO_ANSWER = 599
 WAIT_SECONDS = 5
 """Longest pause that a request makes because the server asks for it (Retry-After); after that it has failed."""
 
+_BUSY = (429, 503)
 _SHOWN = 160
 """Most characters of a body that are shown."""
 _OTHER_ACCOUNT = "Another account made a study of this name there: give yours another with study=NAME."
@@ -35,6 +38,8 @@ _PASSWORD = (
     "that in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
 )
 ELSEWHERE = "Choose another store with tracking_uri=…"
+_SCHEMA_DIFFERS = "database schema"
+"""What MLflow says of a store that another version of it wrote."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,12 +60,12 @@ def complaint(uri: str, answer: Answer) -> str:
         return ""
     if 300 <= answer.status < 400:
         return _moved(uri, answer)
-    if answer.status in (429, 503):
+    if answer.status in _BUSY:
         return _busy(answer, said)
     if code == "PERMISSION_DENIED" or (answer.status == 403 and answer.text.strip() == "Permission denied"):
-        return f"it answers 403 ({said}). {_OTHER_ACCOUNT}"
+        return f"it answers with error code 403 ({said}). {_OTHER_ACCOUNT}"
     if answer.status == 401 and said.startswith("You are not authenticated. Please see https://www.mlflow.org"):
-        return f"it answers 401. {_PASSWORD}"
+        return f"it answers with error code 401. {_PASSWORD}"
     return f"MLflow answers {code}: {said}. {ELSEWHERE}" if isinstance(code, str) else _foreign(uri, answer, said)
 
 
@@ -164,12 +169,17 @@ def ask(client: "MlflowClient", study: str) -> Answer:
 
 
 def require_mlflow(client: "MlflowClient", uri: str, study: str) -> None:
-    """Refuse a server that does not answer as MLflow does.
+    """Refuse a server that does not answer as MLflow does; one that asks for a short pause is asked once more after it.
 
     Raises:
         Failure: says what it answers, and what to do.
     """
-    if found := complaint(uri, ask(client, study)):
+    answer = ask(client, study)
+    pause = answer.headers.get("retry-after", "") if answer.status in _BUSY else ""
+    if pause.isdecimal() and int(pause) <= WAIT_SECONDS:
+        time.sleep(int(pause))
+        answer = ask(client, study)
+    if found := complaint(uri, answer):
         raise Failure(cannot_be_used(uri, found))
 
 
@@ -179,7 +189,11 @@ def wrong(uri: str, error: Exception) -> str:
     if answer is not None and answer.status != NO_ANSWER and uri.startswith("http"):
         return complaint(uri, answer) or f"it answers {answer.status}: {in_words(answer.text)}. {ELSEWHERE}"
     reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    return f"{reason}. {proxy_of(uri)}{ELSEWHERE}"
+    if (path := sqlite_path(uri)) is None:
+        return f"{reason}. {proxy_of(uri)}{ELSEWHERE}"
+    if _SCHEMA_DIFFERS in reason:  # MLflow goes on with `mlflow db upgrade`, also where it is itself the older one
+        return f"{reason.partition('. ')[0]}. Another version of MLflow wrote it. {made_anew(path)}"
+    return f"{reason}. {made_anew(path) if 'not a database' in reason or 'malformed' in reason else ELSEWHERE}"
 
 
 def cannot_be_used(uri: str, reason: str) -> str:

@@ -38,6 +38,9 @@ _RECORD = {"host?": str, "machine?": str, "pid?": int, "pid_started?": (str, Non
 _BEAT = {"time?": float, "epoch?": int, "step?": int, "steps?": int, "accuracy?": (float, None)}
 _END = _BEAT | {"reason": str, "message?": str, "signal?": str, "trace?": str}
 
+FORMS = {"": _RECORD, ".beat": _BEAT, ".end": _END, ".kind": {"kind": str, "evidence": str}}
+"""Forms of an attempt's files by what follows its number in their names."""
+
 Reason = Literal["finished", "stopped", "failed", "superseded"]
 
 
@@ -114,7 +117,7 @@ def view(folder: Path, number: int) -> AttemptView:
     """Return what the files say of one attempt."""
     base = folder / "attempts"
     end = read_json(base / f"{number:04d}.end.json", _END)
-    verdict = read_json(base / f"{number:04d}.kind.json", {"kind": str, "evidence": str}) or {}
+    verdict = read_json(base / f"{number:04d}.kind.json", FORMS[".kind"]) or {}
     return AttemptView(
         number=number,
         record=read_json(base / f"{number:04d}.json", _RECORD) or {},

@@ -1,7 +1,7 @@
 """How many CPUs this process may use: its affinity, and the quota of its cgroup and of all around that.
 
-A run with more threads than that is not a little slower: they spin while they wait for each other, and an epoch of
-seconds takes a minute (docs/log.md).
+A run with more threads than that is not a little slower: they spin while they wait for each other. An epoch of digits
+with 4 threads on 2 CPUs took 46 s in place of 3.
 """
 
 import os

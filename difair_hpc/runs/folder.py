@@ -29,6 +29,9 @@ RESULT = {
 }
 """Form of result.json."""
 
+SPEC = {"schema": int, "spec": dict}
+"""Form of spec.json."""
+
 Status = Literal["new", "running", "stopped", "failed", "dead", "done"]
 
 
@@ -48,7 +51,7 @@ class RunState:
     """Closed-set accuracy as last evaluated."""
     attempts: int = 0
     message: str = ""
-    """The error of a failed attempt."""
+    """The error of a failed attempt, or which file of the run is damaged."""
     kind: str = ""
     """Why the newest attempt ended, once the engine has looked at it: one of sweep/ends.py."""
     hold: Hold = ""
@@ -101,7 +104,7 @@ class RunFolder:
             NewerSchema, DataDamaged: it cannot be read by this version, or at all.
         """
         path = self.path / "spec.json"
-        parts = read_json(path, {"schema": int, "spec": dict})
+        parts = read_json(path, SPEC)
         if parts is None and not os.path.lexists(path):
             raise UserError(f"there is no run {self.signature} in {self.path.parent}; difair status lists the runs.")
         if parts is None:
@@ -151,8 +154,9 @@ class RunFolder:
                 result=result,
             )
         attempts, hold = views(self.path), read_mark(self.path).hold
+        lost = f"{self.path / 'result.json'} is damaged" if os.path.lexists(self.path / "result.json") else ""
         if not attempts:
-            return RunState(signature=self.signature, status="new", hold=hold)
+            return RunState(signature=self.signature, status="new", hold=hold, message=lost)
         last = attempts[-1]
         position = last.end or last.beat
         return RunState(
@@ -163,7 +167,7 @@ class RunFolder:
             steps=int(position.get("steps", 0)),
             accuracy=position.get("accuracy"),
             attempts=last.number,
-            message=str((last.end or {}).get("message", "")),
+            message=str((last.end or {}).get("message", "")) or lost,
             kind=last.kind,
             hold=hold,
             node=last.place.node,

@@ -19,7 +19,7 @@ Hold = Literal["", "held", "cancelled", "pruned"]
 """held: until `difair release`; cancelled: until `difair resume`; pruned: until a user, or another stage, wants the
 rest; empty: the run may execute."""
 
-_FORM = {
+FORM = {
     "hold?": re.compile("|".join(get_args(Hold))), "by?": str, "forgiven?": int, "jobs?": [str], "time?": float,
     "pruned_in?": [str], "whole?": bool,
 }  # fmt: skip
@@ -46,7 +46,7 @@ class Mark:
 
 def read_mark(folder: Path) -> Mark:
     """Return the mark in the folder of a run or study; one that was never made holds nothing back."""
-    content = read_json(folder / "mark.json", _FORM) or {}
+    content = read_json(folder / "mark.json", FORM) or {}
     known = {key: value for key, value in content.items() if key in Mark.__dataclass_fields__}
     return Mark(**{**known, **{key: tuple(known.get(key, ())) for key in ("jobs", "pruned_in")}})
 

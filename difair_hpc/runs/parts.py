@@ -110,7 +110,8 @@ def reason_of(error: Exception) -> str:
     said = in_words(answer.text)
     if answer.status == NO_ANSWER:
         return said
-    return f"{answer.status} {phrase(answer.status)}: {said}".rstrip(": ")
+    known = f"{answer.status} {phrase(answer.status)}"
+    return known if said in known else f"{known}: {said}"
 
 
 def _whose(key: Key) -> str:

@@ -7,13 +7,15 @@ tried again by itself, and all of it by `difair sync --retry`.
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from difair_hpc.files import read_json, usable_folder, write_atomically
 
 FOLDER = "mlflow.refused"
+_LISTED = 5
+"""Names that stand in a sentence."""
 _FORM = {
     "store": str, "study": str, "stage": str, "signature": str, "item": str, "content": str, "reason": str,
     "time": float,
@@ -90,7 +92,9 @@ class Refusals:
 
     def drop(self, key: Key, item: str) -> None:
         """Forget a refusal, if there is one: the store has it now, or is to be asked again."""
-        self._path(key, item).unlink(missing_ok=True)
+        path = self._path(key, item)
+        if path.exists():
+            path.unlink(missing_ok=True)
 
     def forget(self) -> set[Key]:
         """Forget them all, and return what they belong to."""
@@ -101,6 +105,28 @@ class Refusals:
 
     def _path(self, key: Key, item: str) -> Path:
         return self.root / FOLDER / f"{_digest(self.uri, self.study, *key, item)}.json"
+
+
+def grouped(refusals: Iterable[Refusal]) -> list[str]:
+    """Return what MLflow lacks in few sentences: what was refused of many runs for one reason stands in one."""
+    of_runs: dict[tuple[str, str], list[str]] = {}
+    of_study: dict[str, list[str]] = {}
+    for one in refusals:
+        if one.signature:
+            of_runs.setdefault((one.item, one.reason), []).append(one.signature)
+        else:
+            of_study.setdefault(one.reason, []).append(one.item)
+    lines = [f"{item} of {_some(runs, 'run')}: {reason}" for (item, reason), runs in of_runs.items()]
+    lines += [f"{_some(files, 'file')} of the study: {reason}" for reason, files in of_study.items()]
+    return [f"MLflow lacks {line}; difair sync --retry tries it again" for line in lines]
+
+
+def _some(names: Sequence[str], word: str) -> str:
+    """Return one by its name, and many by their number and the first names."""
+    different = [*dict.fromkeys(names)]
+    if len(different) == 1:
+        return f"{word} {different[0]}"
+    return f"{len(different)} {word}s ({', '.join(different[:_LISTED])}{', …' if len(different) > _LISTED else ''})"
 
 
 def _kind(refusal: Refusal) -> str:

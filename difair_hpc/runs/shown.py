@@ -9,6 +9,7 @@ from typing import Any
 from difair_hpc.files import write_atomically
 from difair_hpc.osr.spec import OWN_SCORES
 from difair_hpc.runs.spec import flat
+from difair_hpc.words import counted
 
 NOTE = "mlflow.note.content"
 """Tag for the description of an experiment or a run, in Markdown."""
@@ -82,9 +83,7 @@ def run_label(parameters: Mapping[str, Any]) -> str:
 
 def run_count(count: int, verb: str = "") -> str:
     """Return a number of runs in words that agree with it; so does the verb, which is given for many: are, have."""
-    if count != 1:
-        return f"{count} runs {verb}".rstrip()
-    return f"1 run {dict(are='is', have='has').get(verb, verb)}".rstrip()
+    return counted(count, "run", verb)
 
 
 def placed(described: Mapping[str, Any] | None) -> dict[str, list[tuple[str, str]]]:

@@ -36,6 +36,11 @@ def writers(folder: Path) -> dict[int, int]:
     return {epoch: point.get("attempt", 0) for epoch, point in _first(folder).items()}
 
 
+def damaged_lines(folder: Path) -> int:
+    """Return how many lines are passed over because they are torn, or do not match their checksum."""
+    return sum(_parsed(line) is None for line in read_text(folder / NAME).splitlines() if line)
+
+
 def _first(folder: Path) -> dict[int, dict[str, Any]]:
     points: dict[int, dict[str, Any]] = {}
     for line in read_text(folder / NAME).splitlines():

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from difair_hpc.errors import Failure
 from difair_hpc.files import usable_folder, write_once
 from difair_hpc.runs.answers import bound_waits, cannot_be_used, require_mlflow, wrong
+from difair_hpc.runs.moved import adopt, artifact_place
 from difair_hpc.runs.points import BATCH
 from difair_hpc.runs.refused import Key
 from difair_hpc.runs.server import check_credentials
 from difair_hpc.runs.shown import first_tags
+from difair_hpc.runs.sqlite import is_sqlite, make_store
 from difair_hpc.runs.turns import one_at_a_time
 
 if TYPE_CHECKING:
@@ -62,9 +64,11 @@ class Store:
         self.batch = BATCH
         """Most metrics of one request."""
         self._study = study
-        self._lock = usable_folder(root, key="root") / ".mlflow.lock" if uri.startswith("sqlite:") else None
+        self._lock = usable_folder(root, key="root") / ".mlflow.lock" if is_sqlite(uri) else None
         self._root = root_name(root)
         with one_at_a_time(self._lock):
+            make_store(uri, root)
+            adopt(root, uri)
             self.client = client_of(uri)
             if is_server(uri):
                 require_mlflow(self.client, uri, study)
@@ -186,7 +190,7 @@ class Store:
         tags = first_tags(self._study, root)
         found = self.client.get_experiment_by_name(self._study)
         if found is None:
-            place = (root.absolute() / "mlartifacts" / self._study).as_uri() if self._lock is not None else None
+            place = artifact_place(root, self._study) if self._lock is not None else None
             try:
                 return str(self.client.create_experiment(self._study, artifact_location=place, tags=tags))
             except MlflowException:

@@ -16,11 +16,12 @@ from difair_hpc.runs.attempts import views
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.parts import Parts, Target
 from difair_hpc.runs.reap import end_of, status_of
-from difair_hpc.runs.refused import Key, Refusals
+from difair_hpc.runs.refused import Key, Refusals, grouped
 from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shipment import Drawer, Shipment
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, REPORT, VIEW, address
 from difair_hpc.runs.spec import flat
+from difair_hpc.runs.sqlite import sqlite_uri
 from difair_hpc.runs.store import FINAL, PARENT, Gone, Store, client_of, explained, is_active, settle
 from difair_hpc.runs.suspects import diagnosis
 
@@ -32,7 +33,7 @@ PRUNED = "difair.pruned"
 
 def default_uri(root: Path) -> str:
     """Return the address of the team's server that an output root names, else of the store under it."""
-    return server_of(root) or f"sqlite:///{root.absolute() / 'mlflow.db'}"
+    return server_of(root) or sqlite_uri(root.absolute() / "mlflow.db")
 
 
 _REPORT = {"time": float, "files": [str], "note": str}
@@ -92,7 +93,10 @@ class Tracker:
     @property
     def problems(self) -> list[str]:
         """What is missing in MLflow while the store is in order, and why, one sentence each."""
-        return [*dict.fromkeys([*self._found(), *map(str, self._refusals)])]
+        refused = [*self._refusals]
+        known = {(one.stage, one.signature, one.item) for one in refused}
+        waiting = [text for (key, item), text in self._parts.problems.items() if (*key[1:], item) not in known]
+        return [*self._unreadable.values(), *waiting, *grouped(refused)]
 
     @property
     def incomplete(self) -> set[str]:

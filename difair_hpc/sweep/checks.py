@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from difair_hpc.runs.probe import Machine
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.site import Nodes, Site, SubmitLimits, parse_gpus
+from difair_hpc.words import counted
 
 
 class Check(NamedTuple):
@@ -64,8 +65,10 @@ def _partition(name: str, profile: Profile, nodes: Sequence[Nodes]) -> Check:
     limit = own[0].minutes
     if limit is not None and profile.minutes > limit:
         advice = f"set cluster.minutes={limit} or less: a run that needs longer goes on in its next job"
-        return Check("FAIL", what, f"ends jobs after {limit} minutes; the profile asks for {profile.minutes}", advice)
-    return Check("ok", what, f"up, jobs of {'any length' if limit is None else f'up to {limit} minutes'}")
+        ends = f"ends jobs after {counted(limit, 'minute')}"
+        return Check("FAIL", what, f"{ends}; the profile asks for {profile.minutes}", advice)
+    longest = "any length" if limit is None else f"up to {counted(limit, 'minute')}"
+    return Check("ok", what, f"up, jobs of {longest}")
 
 
 def _gpus(profile: Profile) -> dict[str, int]:
@@ -96,7 +99,9 @@ def _one_of(key: str, values: set[str]) -> str:
 
 def machine_checks(profile: Profile, found: Machine, *, runs_here: bool) -> Iterator[Check]:
     """Yield the checks of a machine; more where it is the one that is to execute runs."""
-    yield Check("ok", "machine", f"{found.name}: {found.cpus} CPUs, {found.memory_gb} GB, Python {found.python}")
+    yield Check(
+        "ok", "machine", f"{found.name}: {counted(found.cpus, 'CPU')}, {found.memory_gb} GB, Python {found.python}"
+    )
     needs_gpu = profile.device.startswith("cuda")
     built = Check("ok", "torch", f"{found.torch}, built for {' '.join(found.archs) or 'CPUs only'}")
     yield built if found.archs or not needs_gpu else built._replace(mark="FAIL", advice="install a build for CUDA")

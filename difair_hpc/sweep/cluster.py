@@ -1,8 +1,10 @@
 """The door to what executes runs: submitit's local processes, and a fake in memory with the same behaviour."""
 
 import os
+import re
 import shlex
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from difair_hpc.errors import InvalidValue
 from difair_hpc.launch import SAFE_PATH, python
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.runs.stop import is_ignored
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     import submitit
 
 _FOREVER_MIN = 60 * 24 * 365
+
+
+_STANDS_FOR_NUMBER = re.compile("%[jtaA]")
 
 
 class Cluster(Protocol):
@@ -66,7 +72,7 @@ class LocalCluster:
         self._execution = plain(execution)
         self._gpus = gpus
         self._jobs: list[_LocalJob] = []
-        self._executor = submitit.LocalExecutor(self._root / "jobs", python=shlex.join(python()))
+        self._executor = submitit.LocalExecutor(_literal(self._root / "jobs"), python=shlex.join(python()))
 
     def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:  # noqa: ARG002
         """Start a process for each job; Ctrl-C in the terminal reaches it, not submitit's controller."""
@@ -181,6 +187,22 @@ class _LocalJob:
     order: Order
     gpu: str
     ended: float = 0.0
+
+
+def _literal(folder: Path) -> Path:
+    """Return another way to a folder in whose name submitit would put numbers for %j, %t, %a or %A: through a link.
+
+    Raises:
+        InvalidValue: the folder for temporary files has such a name too.
+    """
+    if not _STANDS_FOR_NUMBER.search(str(folder)):
+        return folder
+    link = Path(tempfile.mkdtemp(prefix="difair-")) / "jobs"
+    if _STANDS_FOR_NUMBER.search(str(link)):
+        raise InvalidValue("TMPDIR", tempfile.gettempdir(), "a folder without %j, %t, %a and %A in its name")
+    folder.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(folder)
+    return link
 
 
 @contextmanager

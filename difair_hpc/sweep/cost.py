@@ -4,8 +4,10 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from difair_hpc.data.splits import sharing
+from difair_hpc.osr.spec import RELATIVE_TIME
 from difair_hpc.sweep.spec import ChoiceRule, StageSpec
 
 PROTOCOL_EPOCHS = 600
@@ -20,6 +22,15 @@ class StageCost:
     runs: int
     epochs: int
     """Of each run."""
+    weight: float = 1.0
+    """Mean time of its runs over that of a run of an ordinary method."""
+
+
+def relative_time(stage: StageSpec) -> float:
+    """Return the mean over a stage's runs of what each takes compared with an ordinary method."""
+    searched = next((axis.values for axis in stage.space if axis.key in ("method", "method.name")), ())
+    methods = stage.methods if stage.search == "final" else searched or (stage.base.get("method", ""),)
+    return fmean(RELATIVE_TIME.get(str(method), 1.0) for method in methods)
 
 
 def planned_runs(stage: StageSpec, before: Mapping[str, StageSpec]) -> int:
@@ -45,5 +56,5 @@ def gpu_hours(costs: Sequence[StageCost], *, per_600_epochs: float, runs_per_gpu
         per_600_epochs: Hours that one run of the paper's protocol takes when it has a GPU to itself.
         runs_per_gpu: Runs that share a GPU; they are taken to be no slower for it.
     """
-    epochs = sum(cost.runs * cost.epochs for cost in costs)
+    epochs = sum(cost.runs * cost.epochs * cost.weight for cost in costs)
     return epochs / PROTOCOL_EPOCHS * per_600_epochs / runs_per_gpu

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from difair_hpc.words import counted
+
 EndKind = Literal[
     "preempted", "requeued", "timed_out", "stalled", "node_failed", "out_of_memory",
     "cancelled", "held", "pruned", "stopped", "superseded", "failed", "died",
@@ -148,7 +150,7 @@ def bad_nodes(accidents: Sequence[Accident], *, now: float, after: int, minutes:
     own = [accident for accident in recent if not accident.alike or len(seen_on[accident.alike]) == 1]
     counts = Counter(node for node, _ in {(accident.node, accident.run) for accident in own})
     return {
-        node: f"{count} runs failed on it within {minutes:g} minutes"
+        node: f"{counted(count, 'run')} failed on it within {counted(minutes, 'minute', form='g')}"
         for node, count in counts.items()
         if count >= after
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from difair_hpc.files import Form, append_line, parse_json, read_json, read_text, write_atomically, write_once
 from difair_hpc.sweep.space import Parameters
+from difair_hpc.words import counted
 
 _TRIAL = {"number": int, "parameters": dict, "signature": re.compile(r"\w[\w.-]*")}
 _RUNG = {
@@ -63,7 +64,7 @@ class Rung:
 
     def __str__(self) -> str:
         """Say what was compared."""
-        came = f"{self.needed:.4f} was needed among the {self.reached} runs that had come so far"
+        came = f"{self.needed:.4f} was needed among the {counted(self.reached, 'run')} that had come so far"
         return f"{self.metric} {self.value:.4f} at epoch {self.epoch}; {came}"
 
 
@@ -101,6 +102,15 @@ class Ledger:
     def _lines(self, name: str, form: Form) -> Iterator[dict[str, Any]]:
         contents = (parse_json(line, form) for line in read_text(self.path / f"{name}.jsonl").splitlines())
         return (content for content in contents if content is not None)
+
+    def damaged_lines(self) -> dict[str, int]:
+        """Return the names of the lists that have lines which are passed over, with how many."""
+        found: dict[str, int] = {}
+        for path in sorted(self.path.glob("*.jsonl")):
+            form = _RUNG if path.stem.endswith(".rungs") else _TRIAL
+            lines = [line for line in read_text(path).splitlines() if line]
+            found[path.name] = len(lines) - sum(1 for _ in self._lines(path.stem, form))
+        return {name: lost for name, lost in found.items() if lost}
 
     def describe(self, content: Mapping[str, Any]) -> None:
         """Keep the study's stages as data, so that reading commands need no sweep file."""

@@ -8,6 +8,7 @@ from typing import Literal
 from difair_hpc.runs.folder import RunState
 from difair_hpc.sweep.ends import BUDGETS, MEANINGS, EndKind, over_budget
 from difair_hpc.sweep.jobs import Job
+from difair_hpc.words import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +124,7 @@ def given_up(trial: TrialView, limits: Limits) -> str:
     if not kind:
         return ""
     meaning = trial.state.message or MEANINGS[kind].partition(";")[0]
-    return f"{trial.ends[kind]} attempts {kind.replace('_', ' ')}: {meaning}"
+    return f"{counted(trial.ends[kind], 'attempt')} {kind.replace('_', ' ')}: {meaning}"
 
 
 def next_step(trial: TrialView, jobs: Sequence[Job], limits: Limits) -> str:
@@ -201,12 +202,12 @@ def _halt(trials: Sequence[TrialView], limits: Limits) -> str:
     """Return why the study submits nothing more, or nothing."""
     for trial in trials:
         if trial.unbegun >= limits.unbegun and _wants_a_job(trial, (), limits):
-            return f"{trial.unbegun} jobs of run {trial.state.signature} ended before the run began"
+            return f"{counted(trial.unbegun, 'job')} of run {trial.state.signature} ended before the run began"
     failed = [trial for trial in trials if trial.alike and trial.state.status == "failed" and not trial.state.hold]
     runs = {trial.state.signature: trial.alike for trial in failed}
     for alike, count in Counter(runs.values()).most_common(1):
         if count >= limits.alike:
-            return f"{count} runs failed alike: {alike}"
+            return f"{counted(count, 'run')} failed alike: {alike}"
     return ""
 
 
@@ -219,11 +220,12 @@ def _wants_a_job(trial: TrialView, busy: Collection[str], limits: Limits) -> boo
 def _why(trial: TrialView) -> str:
     state = trial.state
     if state.status == "new":
-        return "it was never started"
+        return state.message or "it was never started"
     if trial.last and trial.last not in ("failed", "stopped", "died"):
         return f"at epoch {state.epoch}, {MEANINGS[trial.last]}"
+    died = f"attempt {state.attempts} died without a word"
     return {
         "stopped": f"it was stopped at epoch {state.epoch} and goes on from there",
         "failed": f"attempt {state.attempts} failed ({state.message}); it may be tried again",
-        "dead": f"attempt {state.attempts} died without a word; it goes on from its last checkpoint",
+        "dead": f"{state.message or died}; it goes on from its last checkpoint",
     }[state.status]

@@ -41,7 +41,8 @@ class Profile:
     parallel: int | None = None
     """Jobs at once; None: locally one per GPU, or without a GPU one per CPU, at most 4; 32 on SLURM."""
     threads: int | None = None
-    """CPU threads of each run; None: the CPUs of this machine shared equally, 4 on SLURM."""
+    """CPU threads of each run; None: the CPUs of this machine shared equally, 4 on SLURM. A run has no more of them
+    than CPUs that it may use (affinity, cgroup)."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of training arithmetic; auto: bfloat16 where the device has it natively, float16 on a V100 or RTX 6000; float32
     is the reference."""
@@ -140,7 +141,7 @@ class Profile:
 
 
 def _check_device(device: str) -> None:
-    if device not in ("auto", "cpu", "cuda"):
+    if device not in ("auto", "cpu", "cuda", "cuda:0"):
         advice = (
             "Each run is given one GPU and sees no other. Locally, CUDA_VISIBLE_DEVICES=1,2 difair sweep … says which; "
             "on SLURM, gres or gpus do."

@@ -22,7 +22,7 @@ from difair_hpc.sweep.nodes import BadNodes, NodeRule
 from difair_hpc.sweep.plan import Action, Limits, TrialView, finished, plan
 from difair_hpc.sweep.pruning import judge, pruned_runs, stop
 from difair_hpc.sweep.sight import Sight
-from difair_hpc.sweep.space import Build, Parameters, certain_trials, resolved, run_of
+from difair_hpc.sweep.space import Build, Parameters, certain_trials, resolved, run_of, searched_methods
 from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
 from difair_hpc.sweep.stages import Candidate, Choice, choose
 
@@ -102,7 +102,7 @@ class Reconciler:
 
     def _advance(self, stage: StageSpec, chosen: Mapping[str, Sequence[Parameters]], *, submit: bool) -> StageView:
         axes = resolved(stage.space, chosen)
-        wanted = certain_trials(stage, chosen, axes)
+        wanted = certain_trials(stage, chosen, axes, searched_methods(self.study, stage.chosen_in))
         planned = stage.trials if stage.search == "optuna" else len(wanted)
         book = f"{stage.name}-{_identity(stage, axes, wanted)}"
         trials = self._proposed(stage, book, axes, wanted)

@@ -1,5 +1,6 @@
 """The sbatch script of a job, as submitit renders it from a profile."""
 
+import re
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ THREADS = 4
 
 _LEAVE = "cd /"
 """An empty part of PYTHONPATH means the working folder, which a node that cannot enter it replaces by /tmp."""
+_LOGS = Path("/@logs@")
+"""Stands for the folder of logs while submitit renders the script: it puts numbers for a %j in the folder's name too.
+"""
 
 
 def sbatch_text(
@@ -66,5 +70,10 @@ def sbatch_text(
         "additional_parameters": {**options, **profile.sbatch},
     }
     command = f"{shlex.join(words)} || code=$?"  # a profile's set -e does not end the script here
-    text: str = _make_sbatch_string(command=command, folder=logs, **asked)
-    return text
+    text: str = _make_sbatch_string(command=command, folder=_LOGS, **asked)
+    return re.sub(rf"{_LOGS}/(\S+)", lambda name: shlex.quote(f"{_literal(logs)}/{name[1]}"), text)
+
+
+def _literal(folder: Path) -> str:
+    """Return a folder for SLURM's names of logs, in which %j and the like stand for numbers."""
+    return str(folder).replace("%", "%%")

@@ -24,6 +24,7 @@ from difair_hpc.sweep.queue import Look, Queue, QueuedJob
 from difair_hpc.sweep.sbatch import sbatch_text
 from difair_hpc.sweep.site import SubmitLimits
 from difair_hpc.sweep.waves import Wave, Waves
+from difair_hpc.words import counted
 
 SETTLING_SECONDS = 90.0
 """Time that an accepted job may take to show in the queue when nobody knows whether sbatch succeeded."""
@@ -107,7 +108,7 @@ class SlurmCluster:
         if limits.max_submit is not None:
             room = limits.max_submit - sum(job.state not in ENDED for job in self._queue.look().jobs)
             if room <= 0:
-                raise LimitReached(f"the site lets you have {limits.max_submit} jobs, and you have them.")
+                raise LimitReached(f"the site lets you have {counted(limits.max_submit, 'job')}, and no more.")
         for chunk in _chunks(orders[:room], limits.max_array):
             self._submit_or_halve(chunk, exclude)
 

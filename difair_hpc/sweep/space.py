@@ -1,16 +1,25 @@
 """From a search space to parameters, and from parameters to the keys of a run. Pure."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from difair_hpc.errors import InvalidValue
 from difair_hpc.osr.spec import anchor_distance
 from difair_hpc.runs.spec import RunSpec, trained_for
-from difair_hpc.sweep.spec import Axis, StageSpec
+from difair_hpc.sweep.spec import Axis, StageSpec, StudySpec
 
 Parameters = dict[str, Any]
+
+_FAMILY = ("difair", "difair_std")
+_METHOD = ("method", "method.name")
+SET_BY_FINAL = {
+    **{"benchmark": "benchmarks", "benchmark.name": "benchmarks", "method": "methods", "method.name": "methods"},
+    **{"split": "splits", "benchmark.split": "splits", "seed": "seeds"},
+}
+"""Keys of a run that a final stage sets itself, with the key of the stage that does."""
 
 
 def grid(axes: Sequence[Axis]) -> list[Parameters]:
@@ -32,29 +41,74 @@ def resolved(axes: Sequence[Axis], chosen: Mapping[str, Sequence[Parameters]]) -
             result.append(axis)
             continue
         values = [choice[axis.key] for choice in chosen[axis.chosen_in]]
-        result.append(Axis(key=axis.key, values=tuple(sorted(set(values)))))
+        distinct = {_order(value): value for value in reversed(values)}
+        result.append(Axis(key=axis.key, values=tuple(distinct[place] for place in sorted(distinct))))
     return result
 
 
-def final_parameters(stage: StageSpec, chosen: Mapping[str, Sequence[Parameters]]) -> list[Parameters]:
+def _order(value: Any) -> tuple[int, float, str]:
+    """Return the place of a plain value among others: null, true and false, numbers, texts, lists."""
+    if isinstance(value, int | float):
+        return (1 if isinstance(value, bool) else 2, value, "")
+    if value is None or isinstance(value, str):
+        return (0 if value is None else 3, 0.0, value or "")
+    return (4, 0.0, json.dumps(value))
+
+
+def searched_methods(study: StudySpec, name: str | None) -> tuple[str, ...]:
+    """Return the methods that a stage searches; those of DIFAIR's family where it says none, as sweeps/config.yaml."""
+    stage = next((one for one in study.stages if one.name == name), None)
+    if stage is None:
+        return _FAMILY
+    for axis in stage.space:
+        if axis.key in _METHOD:
+            return searched_methods(study, axis.chosen_in) if axis.chosen_in else tuple(map(str, axis.values))
+    return tuple(str(stage.base[key]) for key in _METHOD if key in stage.base) or _FAMILY
+
+
+def takers(searched: Collection[str]) -> tuple[str, ...]:
+    """Return the methods that take what a search of some methods chose: these, and both of DIFAIR's family."""
+    return tuple(dict.fromkeys([*searched, *(_FAMILY if set(searched) & set(_FAMILY) else ())]))
+
+
+def final_parameters(
+    stage: StageSpec, chosen: Mapping[str, Sequence[Parameters]], searched: Collection[str] = _FAMILY
+) -> list[Parameters]:
     """Return the runs of a final stage: benchmarks x methods x splits x seeds.
 
-    The chosen configuration sets the keys that a method has; alpha of DIFAIR is not forced upon its rivals.
+    The chosen configuration is that of the methods that were searched; alpha of DIFAIR is not forced upon its rivals.
+
+    Args:
+        stage: The final stage.
+        chosen: Stage to its choices.
+        searched: Methods of the stage that chose.
     """
-    chosen_keys: Parameters = {} if stage.chosen_in is None else dict(chosen[stage.chosen_in][0])
+    choice: Parameters = {} if stage.chosen_in is None else dict(chosen[stage.chosen_in][0])
+    methods = takers([str(choice[key]) for key in _METHOD if key in choice] or searched)
+    taken = {key: value for key, value in choice.items() if key not in SET_BY_FINAL}
     runs = []
     for benchmark, method, split, seed in itertools.product(stage.benchmarks, stage.methods, stage.splits, stage.seeds):
-        own = chosen_keys if method in ("difair", "difair_std") else {}
+        own = taken if method in methods else {}
         runs.append({"benchmark": benchmark, "method": method, "split": split, "seed": seed, **own})
     return runs
 
 
 def certain_trials(
-    stage: StageSpec, chosen: Mapping[str, Sequence[Parameters]], axes: Sequence[Axis]
+    stage: StageSpec,
+    chosen: Mapping[str, Sequence[Parameters]],
+    axes: Sequence[Axis],
+    searched: Collection[str] = _FAMILY,
 ) -> list[Parameters]:
-    """Return the trials that are certain from the start: all of a grid or a final stage, none of a sampler's."""
+    """Return the trials that are certain from the start: all of a grid or a final stage, none of a sampler's.
+
+    Args:
+        stage: The stage.
+        chosen: Earlier stages to their choices.
+        axes: The stage's space, filled in.
+        searched: Of a final stage: methods of the stage that chose.
+    """
     if stage.search == "final":
-        return final_parameters(stage, chosen)
+        return final_parameters(stage, chosen, searched)
     return grid(axes or stage.space) if stage.search == "grid" else []
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from difair_hpc.errors import InvalidValue
+from difair_hpc.words import counted
 
 METRICS = ("closed_set_accuracy", "occupancy")
 """What a search may look at: no score on unknown images is ever optimised (appendix C)."""
@@ -116,7 +117,8 @@ class StageSpec:
             if metric not in METRICS:
                 raise InvalidValue(f"{key}.objectives", metric, "some of " + ", ".join(METRICS))
         if self.search == "optuna" and (self.trials < 1 or not self.objectives or not self.space):
-            given = f"{self.trials} trials, {len(self.objectives)} objectives, {len(self.space)} searched keys"
+            counts = {"trial": self.trials, "objective": len(self.objectives), "searched key": len(self.space)}
+            given = ", ".join(counted(count, noun) for noun, count in counts.items())
             raise InvalidValue(key, given, "at least one of each (trials, objectives, space)")
         if self.prune and (self.search == "final" or self.choose is None):
             allowed = "null where nothing is chosen: pruning serves a choice, and may not look at images of the test"

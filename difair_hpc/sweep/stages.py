@@ -1,12 +1,11 @@
 """What a finished stage chooses, and why, in words. Pure."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from difair_hpc.errors import UnknownKey
 from difair_hpc.sweep.space import Parameters
-from difair_hpc.sweep.spec import ChoiceRule, StageSpec
+from difair_hpc.sweep.spec import ChoiceRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,20 +60,6 @@ def is_eligible(rule: ChoiceRule, keys: Mapping[str, Any]) -> bool:
     return float(keys.get("method.radius_coefficient", 0.0)) < rule.below_coefficient
 
 
-def check_rule(stage: StageSpec, keys: Collection[str]) -> None:
-    """Refuse a rule that speaks of a key that the runs of its stage, with these `keys`, do not have.
-
-    Raises:
-        UnknownKey: names the key and the valid ones.
-    """
-    rule = stage.choose or ChoiceRule()
-    words = [preference.split() for preference in rule.prefer]
-    spoken = [name for word, name, *_ in words if word != "highest"] + ([rule.of] if rule.of else [])
-    for key in spoken:
-        if key not in keys:
-            raise UnknownKey(key, keys, where=f"stages.{stage.name}.choose")
-
-
 def describe(parameters: Mapping[str, Any]) -> str:
     """Return parameters as one readable phrase."""
     return ", ".join(
@@ -82,21 +67,31 @@ def describe(parameters: Mapping[str, Any]) -> str:
     )
 
 
+_Rank = tuple[bool, float]
+"""Whether a value has no size, which comes last, and the size with its sign: smaller is better."""
+
+
 def _ranked(good: Sequence[Candidate], rule: ChoiceRule) -> list[Candidate]:
     keys = [_preference(text) for text in rule.prefer]
-    last: list[Callable[[Candidate], float]] = [lambda candidate: -_number(candidate, rule.metric)]
+    last: list[Callable[[Candidate], _Rank]] = [lambda candidate: (False, -_number(candidate, rule.metric))]
     return sorted(good, key=lambda candidate: [key(candidate) for key in [*keys, *last]])
 
 
-def _preference(text: str) -> Callable[[Candidate], float]:
+def _preference(text: str) -> Callable[[Candidate], _Rank]:
     """Return a sort key, smaller is better, for one preference of the sweep file."""
     word, name, *rest = text.split()
     if word == "highest":
-        return lambda candidate: -(_value(candidate, name) or 0.0)
+        return lambda candidate: (False, -(_value(candidate, name) or 0.0))
     if word == "nearest":
-        return lambda candidate: round(abs(float(candidate.keys[name]) - float(rest[0])), 9)
+        return lambda candidate: _rank(candidate, name, lambda size: round(abs(size - float(rest[0])), 9))
     sign = -1.0 if word == "largest" else 1.0
-    return lambda candidate: sign * float(candidate.keys[name])
+    return lambda candidate: _rank(candidate, name, lambda size: sign * size)
+
+
+def _rank(candidate: Candidate, key: str, badness: Callable[[float], float]) -> _Rank:
+    """Rank by a key; null and text come last (`rules.check_rules` refuses such rules in new studies)."""
+    value = candidate.keys.get(key)
+    return (False, badness(float(value))) if isinstance(value, int | float) else (True, 0.0)
 
 
 def _distinct(ranked: Sequence[Candidate], rule: ChoiceRule) -> tuple[Parameters, ...]:

@@ -4,6 +4,7 @@ Only the holder of the study's lease opens it for writing. A storage that is gon
 ledger with the same trial numbers.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ class Search:
             self._study.sampler = _sampler(self.stage, self._seed + self._count)
             trial = self._study.ask(self._distributions)
         self._count += 1
-        return trial.number, dict(trial.params)
+        lists = {axis.key: {_for_optuna(value): value for value in axis.values} for axis in self.axes}
+        return trial.number, {key: lists[key].get(value, value) for key, value in trial.params.items()}
 
     def told(self) -> set[int]:
         """Return the numbers of the trials that have ended for Optuna."""
@@ -135,7 +137,8 @@ class Search:
             return optuna.create_study(storage=self._storage, study_name=self._name, directions=directions)
 
     def _running(self, trial: Trial) -> FrozenTrial:
-        return create_trial(state=TrialState.RUNNING, params=trial.parameters, distributions=self._distributions)
+        params = _all_for_optuna(trial.parameters)
+        return create_trial(state=TrialState.RUNNING, params=params, distributions=self._distributions)
 
 
 def open_search(folder: Ledger, *, url: str, book: str, stage: StageSpec, axes: Sequence[Axis]) -> Search:
@@ -193,7 +196,16 @@ def rebuild(
 
 
 def _differ(held: FrozenTrial, trial: Trial) -> bool:
-    return held.state is TrialState.WAITING or dict(held.params) != trial.parameters
+    return held.state is TrialState.WAITING or dict(held.params) != _all_for_optuna(trial.parameters)
+
+
+def _all_for_optuna(parameters: Parameters) -> Parameters:
+    return {key: _for_optuna(value) for key, value in parameters.items()}
+
+
+def _for_optuna(value: Any) -> Any:
+    """Return a list as text: Optuna's storages keep null, booleans, numbers and texts."""
+    return json.dumps(value) if isinstance(value, list | tuple) else value
 
 
 def _sampler(stage: StageSpec, seed: int) -> BaseSampler:
@@ -206,7 +218,7 @@ def _sampler(stage: StageSpec, seed: int) -> BaseSampler:
 
 def _distribution(axis: Axis) -> BaseDistribution:
     if axis.values:
-        return CategoricalDistribution(axis.values)
+        return CategoricalDistribution([_for_optuna(value) for value in axis.values])
     assert axis.low is not None, "config.py admits only whole axes"
     assert axis.high is not None, "config.py admits only whole axes"
     if axis.whole:

@@ -7,7 +7,6 @@ that was given up and comes back writes nothing that counts. Read with `weights_
 A training saves without stopping: it copies its state between two steps (`copied`), and a `Writer` does the rest.
 """
 
-import hashlib
 import io
 import os
 import pickle
@@ -23,9 +22,8 @@ from torch import Tensor
 
 from difair_hpc.errors import Failure
 from difair_hpc.files import write_atomically
+from difair_hpc.train.sealed import body, footer, is_sound
 
-_MAGIC = b"difair-sha256\0\0\0"
-_FOOTER = len(_MAGIC) + hashlib.sha256().digest_size
 _NAME = re.compile(r"checkpoint-(\d{4,})-(\d{6,})-(\d{6,})\.pt")
 KEPT = 2
 """Newest checkpoints that stay on disk: the last one and the one to fall back to."""
@@ -132,9 +130,9 @@ def save(
     """
     buffer = io.BytesIO()
     torch.save(dict(payload), buffer)
-    body = buffer.getbuffer()
+    content = buffer.getbuffer()
     path = folder / f"checkpoint-{attempt:04d}-{epoch:06d}-{step:06d}.pt"
-    write_atomically(path, body, _MAGIC, hashlib.sha256(body).digest(), check=check)
+    write_atomically(path, content, footer(content), check=check)
     keep(folder, KEPT, sound=path)
     return path
 
@@ -153,7 +151,7 @@ def keep(folder: Path, count: int, *, sound: Path | None = None) -> None:
     for path in newest_first(folder):
         if found == count:
             path.unlink(missing_ok=True)
-        elif path == sound or _is_sound(path):
+        elif path == sound or is_sound(path):
             found += 1
     for half in folder.glob(".checkpoint-*.tmp"):
         half.unlink(missing_ok=True)
@@ -190,26 +188,10 @@ def _copied(value: Any) -> Any:
     return [_copied(part) for part in value] if isinstance(value, list) else value
 
 
-def _is_sound(path: Path) -> bool:
-    try:
-        _body(path)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _body(path: Path) -> bytes:
-    content = path.read_bytes()
-    body, footer = content[:-_FOOTER], content[-_FOOTER:]
-    if footer != _MAGIC + hashlib.sha256(body).digest():
-        raise ValueError(f"its {len(content)} bytes do not match its digest")
-    return body
-
-
 def _read(path: Path) -> dict[str, Any]:
-    body = _body(path)
+    content = body(path)
     try:
-        payload = unpacked(io.BytesIO(body))
+        payload = unpacked(io.BytesIO(content))
     except (RuntimeError, MemoryError) as error:
         raise Failure(
             f"{path} is whole, but torch cannot load it here ({type(error).__name__}: {error}). Nothing was changed; "

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from difair_hpc import config
 from difair_hpc.cli import main
 from tests.cli.made import say, set_up_site
 
@@ -69,7 +70,7 @@ def test_jobs_are_told_of_a_server_by_whichever_way_it_was_named_and_need_it_not
     assert "jobs carry the study on" in out
     wave = json.loads((site / "outputs/studies/one/waves/0001.json").read_text())
     assert wave["server"] == "http://127.0.0.1:1"
-    assert 'tracking_uri="http://127.0.0.1:1"' in wave["again"]
+    assert config.parse(wave["again"][3:])["tracking_uri"] == "http://127.0.0.1:1"
 
 
 def test_jobs_are_not_told_of_a_file(site: Path) -> None:
@@ -77,4 +78,18 @@ def test_jobs_are_not_told_of_a_file(site: Path) -> None:
     assert main(list(WORDS)) == 0
     wave = json.loads((site / "outputs/studies/one/waves/0001.json").read_text())
     assert wave["server"] == ""
-    assert 'tracking_uri="none"' in wave["again"]
+    assert config.parse(wave["again"][3:])["tracking_uri"] == "none"
+
+
+def test_jobs_are_told_what_only_the_environment_of_the_command_has_said(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(site, "sbatch", "echo 4711")
+    for name, value in {"DEVICE": "cpu", "ROOT": "an, output (root)", "DATA": "images"}.items():
+        monkeypatch.setenv(f"DIFAIR_{name}", value)
+    assert main(["sweep", "one", "cluster=v100", "cluster.device=cpu", "tracking_uri=none", "--detach"]) == 0
+    wave = json.loads((site / "an, output (root)/studies/one/waves/0001.json").read_text())
+    said = config.parse(wave["again"][3:])
+    assert said["cluster.device"] == "cpu"
+    assert said["root"] == str(site / "an, output (root)")
+    assert said["data_root"] == str(site / "images")

@@ -70,7 +70,6 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["tran"], "tran"),
         (["root=x"], "root=x"),
         (["train", "--fast"], "unknown option --fast"),
-        (["sweep"], "name"),
         (["status", "-f", "xml"], "xml"),
         (["ui", "--port", "many"], "many"),
     ],

@@ -200,7 +200,7 @@ def test_a_broken_list_of_classes_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataDamaged, match=r"val_annotations\.txt is broken"):
         open_source("tinyimagenet", tmp_path, verify=False)
     (tmp_path / "tiny-imagenet-200/wnids.txt").write_text("n00000001\nn00000001\n")
-    with pytest.raises(DataDamaged, match=r"wnids\.txt has 2 lines with 1 different ids, expected 200"):
+    with pytest.raises(DataDamaged, match=r"wnids\.txt has 2 lines with 1 different id, expected 200"):
         open_source("tinyimagenet", tmp_path, verify=False)
 
 

@@ -28,6 +28,18 @@ def test_the_search_is_listed_best_first_with_remarks() -> None:
     ]
 
 
+def test_a_chosen_value_of_an_axis_is_not_called_a_chosen_run() -> None:
+    remarks = {line[:3]: line[6] for line in map(tuple, texts(grid_table(SEARCH, [{"alpha": 8.0}, {"alpha": 2.0}])))}
+    assert remarks["8", "10.12", "0.4"] == remarks["8", "8.433", "0.3333"] == "alpha chosen"
+    assert remarks["2", "3.795", "0.6"] == "alpha chosen, overlap"
+    assert remarks["10", "12.65", "0.4"] == ""
+
+
+def test_a_choice_among_alphas_alone_is_a_run() -> None:
+    rows = [searched(alpha, 0.4, 0.9) for alpha in (2, 6)]
+    assert [line[6] for line in texts(grid_table(rows, [{"alpha": 6.0}]))] == ["", "chosen"]
+
+
 def test_runs_without_hyperspheres_are_not_part_of_the_search_list() -> None:
     table = grid_table([row("cac")])
     assert table.rows == ()

@@ -49,6 +49,11 @@ def test_the_best_is_bold_without_the_papers_number_beside_it() -> None:
     assert body("96.0", best=True) == r"\textbf{96.0}"
 
 
+@pytest.mark.parametrize("title", ["Table 1: AUROC", "AUROC", "Table 12: AUROC"])
+def test_a_caption_leaves_the_number_to_latex(title: str) -> None:
+    assert "\\caption{AUROC}" in latex(Table(title=title, header=("a",), rows=()), label="x")
+
+
 def test_notes_stand_below_and_an_empty_table_keeps_its_form() -> None:
     made = latex(table("1", "2", notes=("100 % of_it",)), label="tab:x")
     assert made.index("\\end{tabular}") < made.index("100 \\% of\\_it\\par") < made.index("\\end{table}")

@@ -6,8 +6,10 @@ import re
 import pytest
 
 from difair_hpc.errors import DataDamaged, InvalidValue, NewerSchema
+from difair_hpc.report.page import report_text
 from difair_hpc.report.results import read_rows, row_from_result
 from difair_hpc.report.rows import StageRows, StudyRows, is_chosen
+from difair_hpc.report.tables_of import study_tables
 from difair_hpc.runs.spec import SCHEMA, run_spec
 from tests.report.made import diverged, put, result, row, searched, without
 
@@ -198,3 +200,17 @@ def test_stages_whose_files_would_collide_are_refused() -> None:
     stages = (StageRows(stage="Fine 1", rows=(), planned=0), StageRows(stage="fine-1", rows=(), planned=0))
     with pytest.raises(InvalidValue, match="Fine 1"):
         StudyRows(study="s", stages=stages)
+
+
+@pytest.mark.parametrize(
+    ("name", "search", "final"),
+    [("main", "final", True), ("final", "grid", False), ("final", "", True), ("coarse", "", False)],
+)
+def test_a_final_stage_is_known_by_its_search(name: str, search: str, final: bool) -> None:
+    stage = StageRows(stage=name, search=search, rows=(row(),), planned=1)
+    assert stage.is_final == final
+    study = StudyRows(study="s", stages=(stage,))
+    assert len(study.final_rows) == final
+    tables = study_tables(study)
+    assert (f"grid_{stage.slug}" in tables) != final
+    assert ("no final stage" in report_text(study, tables, ())) != final

@@ -23,11 +23,11 @@ def dots(figure: Figure, panel: int) -> dict[str, int]:
 def test_every_image_anchor_and_mean_is_drawn_under_its_name() -> None:
     run = made_run(["cat", "dog"], per_class=2, unknown_classes=3, images=6, noise=0.5)
     figure = representation_map(run)
-    assert dots(figure, 0) == {"0: cat": 6, "1: dog": 6, "class mean": 2, "anchor": 2}
+    assert dots(figure, 0) == {"a: cat": 6, "b: dog": 6, "class mean": 2, "anchor": 2}
     unknown = {"unknown_0": 6, "unknown_1": 6, "unknown_2": 6}
     assert dots(figure, 1) == {"known images": 12, **unknown, "class mean": 2, "anchor": 2}
     assert [ax.get_title() for ax in figure.axes] == ["known: 12 images", "known and unknown: 30 images"]
-    assert legend(figure.axes[0]) == ["0: cat", "1: dog", "class mean", "anchor"]
+    assert legend(figure.axes[0]) == ["a: cat", "b: dog", "class mean", "anchor"]
 
 
 def test_both_panels_show_the_same_map() -> None:
@@ -60,7 +60,7 @@ def test_twenty_classes_differ_in_more_than_their_colour() -> None:
     for panel in representation_map(run).axes:
         looks = set()
         for line in panel.lines:
-            if str(line.get_label()).startswith(("unknown_", *(f"{k}: " for k in range(20)))):
+            if str(line.get_label()).startswith(("unknown_", *(f"{letter}: " for letter in "abcdefghijklmnopqrst"))):
                 looks.add((line.get_marker(), str(line.get_markerfacecolor()) == "none"))
         assert len(looks) == 20
 
@@ -70,10 +70,16 @@ def test_more_unknown_classes_than_looks_are_drawn_as_one() -> None:
     assert dots(figure, 1)["180 unknown classes"] == 360
 
 
+def test_no_number_on_the_map_looks_like_the_number_of_a_class() -> None:
+    figure = representation_map(made_run(["2", "7"], per_class=2, images=6, noise=0.5))
+    assert legend(figure.axes[0])[:2] == ["a: 2", "b: 7"]
+    assert {text.get_text() for ax in figure.axes for text in ax.texts} == {"a", "b"}
+
+
 def test_many_images_are_thinned_out_evenly() -> None:
     run = made_run(["cat", "dog"], unknown_classes=6, images=50, noise=0.5)
     figure = representation_map(run, limit=200)
-    assert dots(figure, 0) == {"0: cat": 25, "1: dog": 25, "class mean": 2, "anchor": 2}
+    assert dots(figure, 0) == {"a: cat": 25, "b: dog": 25, "class mean": 2, "anchor": 2}
     assert {f"unknown_{c}": 25 for c in range(6)}.items() <= dots(figure, 1).items()
 
 

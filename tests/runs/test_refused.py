@@ -9,7 +9,7 @@ import pytest
 from difair_hpc.errors import Failure
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.parts import MOST_TRIES
-from difair_hpc.runs.refused import Refusals
+from difair_hpc.runs.refused import Refusals, grouped
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.shown import keep_report
 from difair_hpc.runs.store import FINAL
@@ -164,7 +164,7 @@ def test_a_report_that_was_refused_is_sent_again_when_it_changes(tmp_path: Path,
         assert proxy.count("PUT", "report.html") == 1
         assert proxy.count("PUT", "report.md") == 2
         (problem,) = tracker.problems
-        assert "MLflow lacks report/report.html of study digits: 413" in problem
+        assert "MLflow lacks file report/report.html of the study: 413" in problem
         reported("x" * 99)
         tracker.finish_study()
         assert tracker.problems == []
@@ -176,6 +176,14 @@ def test_a_refusal_is_of_one_store_alone(tmp_path: Path) -> None:
     assert [*Refusals(tmp_path, "http://two", "digits")] == [*Refusals(tmp_path, "http://one", "other")] == []
     assert Refusals(tmp_path, "http://one", "digits").standing(key, "model", "digest") is not None
     assert Refusals(tmp_path, "http://one", "digits").standing(key, "model", "another") is None
+    kept = Refusals(tmp_path, "http://one", "digits")
+    for number in range(7):
+        kept.add(("run", "coarse", f"run{number}"), "model", "digest", "413")
+    kept.add(("study", "", ""), "report/report.html", "digest", "413")
+    assert grouped(kept) == [
+        "MLflow lacks model of 8 runs (0123, run0, run1, run2, run3, …): 413; difair sync --retry tries it again",
+        "MLflow lacks file report/report.html of the study: 413; difair sync --retry tries it again",
+    ]
     for torn in (tmp_path / "mlflow.refused").iterdir():
         torn.write_text("{")
     assert [*Refusals(tmp_path, "http://one", "digits")] == []
@@ -204,6 +212,14 @@ def test_a_server_that_is_none_is_refused_after_one_question(tmp_path: Path, rep
     assert part in str(told.value)
     assert "nothing is lost: difair sync ships it later" in str(told.value)
     assert "Another account" not in str(told.value)
+
+
+def test_a_short_pause_is_made_as_the_server_asks(tmp_path: Path, server: MlflowServer) -> None:
+    put_attempt((place := created(tmp_path)).path, 1, started=1.0)
+    first = iter([Reply(status=429, headers={"Retry-After": "0"})])
+    with running_proxy(server.uri, lambda _: next(first, None)) as proxy:
+        ship(shipper(tmp_path, proxy), [place])
+    assert shown(tmp_path, server).statuses() != []
 
 
 def test_no_request_waits_for_as_long_as_a_server_asks(

@@ -2,18 +2,24 @@
 
 import errno
 import json
+import sqlite3
 import threading
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from difair_hpc.cli import main
 from difair_hpc.errors import Failure
 from difair_hpc.runs.attempts import set_kind
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.points import BATCH, batches
 from difair_hpc.runs.reap import reap
 from difair_hpc.runs.shipment import SHIPPED
+from difair_hpc.runs.sqlite import schema_of
 from difair_hpc.runs.tracking import Tracker, default_uri
+from tests.cli.made import command
 from tests.runs.made import created, put_attempt
 from tests.runs.mlflow_rows import Shown, behind, ship
 from tests.runs.shown import put_dead, put_points
@@ -199,3 +205,49 @@ def test_batches_say_up_to_where_nothing_is_missing() -> None:
     assert [(len(metrics), done) for metrics, done in batches(points, 0, size=2)][-1] == (2, 3)
     assert list(batches(points, 5)) == []
     assert BATCH == 999
+
+
+NO_SUCH_SCHEMA = "ffffffffffff"
+
+
+def rewritten(store: Path) -> None:
+    """Let a store be as a newer MLflow leaves it: of a schema that this one does not know."""
+    with closing(sqlite3.connect(store)) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (NO_SUCH_SCHEMA,))
+        database.commit()
+
+
+def damaged(store: Path) -> None:
+    store.write_bytes(b"no database " * 1000)
+
+
+@pytest.mark.parametrize("hurt", [rewritten, damaged])
+def test_a_store_that_this_mlflow_cannot_use_may_be_moved_away_and_made_anew(
+    tmp_path: Path, migrated: Path, hurt: Callable[[Path], None]
+) -> None:
+    place = begun(tmp_path, 2)
+    hurt(migrated)
+    with pytest.raises(Failure) as said:
+        ship(Tracker(default_uri(tmp_path), root=tmp_path, study="digits"), place)
+    assert f"Move {migrated} away, and difair sync --rebuild makes it anew from the run folders." in str(said.value)
+    assert "upgrade" not in str(said.value)
+    migrated.rename(tmp_path / "aside.db")
+    done = command("sync", "--rebuild", f"root={tmp_path}", cwd=tmp_path)  # this process still has the old file open
+    assert done.returncode == 0, done.stderr
+    assert schema_of(migrated)[0] == schema_of(migrated)[1]
+
+
+@pytest.mark.parametrize("hurt", [rewritten, damaged, None])
+def test_doctor_looks_at_the_schema_of_the_store(
+    tmp_path: Path, migrated: Path, capsys: pytest.CaptureFixture[str], hurt: Callable[[Path], None] | None
+) -> None:
+    if hurt is not None:
+        hurt(migrated)
+    before = migrated.read_bytes()
+    main(["doctor", f"root={tmp_path}", "-f", "json"])
+    (check,) = (one for one in json.loads(capsys.readouterr().out) if one["what"] == "MLflow")
+    assert check["mark"] == ("ok" if hurt is None else "FAIL")
+    said = check["found"] + check["advice"]
+    assert (f"Move {migrated} away, and difair sync --rebuild" in said) == (hurt is not None)
+    assert (NO_SUCH_SCHEMA in said) == (hurt is rewritten)
+    assert migrated.read_bytes() == before

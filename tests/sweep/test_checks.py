@@ -148,7 +148,7 @@ def test_limits_and_accounting_are_told() -> None:
     ("device", "executor", "facts", "mark"),
     [
         ("cuda", "slurm", {}, "FAIL"),
-        ("cuda:1", "local", {}, "FAIL"),
+        ("cuda", "local", {}, "FAIL"),
         ("auto", "slurm", {}, "warn"),  # the job asked for one
         ("auto", "local", {}, "ok"),
         ("cpu", "slurm", {}, "ok"),

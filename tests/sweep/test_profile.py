@@ -44,7 +44,7 @@ def test_a_pause_is_how_a_run_is_executed_and_no_part_of_it() -> None:
         Profile(name="x", pause_seconds=-1.0)
 
 
-@pytest.mark.parametrize("device", ["cuda:1", "cuda:0", "gpu", "0", ""])
+@pytest.mark.parametrize("device", ["cuda:1", "cuda:7", "gpu", "0", ""])
 def test_a_run_sees_one_gpu_so_that_none_can_be_chosen_by_number(device: str) -> None:
     with pytest.raises(InvalidValue, match=r"cluster\.device=.*auto, cpu or cuda.*CUDA_VISIBLE_DEVICES=1,2 difair"):
         Profile(name="x", device=device)

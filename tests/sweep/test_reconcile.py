@@ -12,7 +12,7 @@ from difair_hpc.errors import Failure
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.jobs import Job
 from difair_hpc.sweep.ledger import ledger
-from difair_hpc.sweep.spec import Axis, StudySpec
+from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
 from tests.sweep.made import die, fail, finish, results
 from tests.sweep.studies import BASE, COARSE, FINAL, SEARCH, STUDY, Bench, signature_of
 
@@ -82,6 +82,25 @@ def test_restarts_before_every_tick_change_and_repeat_nothing(tmp_path: Path, st
     assert [view.parameters for view in broken.drive(study, restart=True)] == expected
     assert broken.executed == whole.executed
     assert len(set(broken.executed)) == len(broken.executed)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("protocol.warmup_epochs", (None, 0.5)),
+        ("protocol.optimizer", ("sgd", "adam")),
+        ("protocol.augment_exclude", (["Rotate"], [])),
+    ],
+)
+def test_a_study_under_way_whose_rule_speaks_of_no_number_can_be_finished(
+    tmp_path: Path, key: str, values: tuple[object, ...]
+) -> None:
+    rule = ChoiceRule(prefer=(f"largest {key}",), of=key, keep=2)
+    coarse = StageSpec(name="coarse", search="grid", base=BASE, space=(Axis(key=key, values=values),), choose=rule)
+    fine = StageSpec(name="fine", search="grid", base=BASE, space=(Axis(key=key, chosen_in="coarse"),))
+    seen = Bench(tmp_path).drive(StudySpec(name="mini", stages=(coarse, fine)))
+    assert seen[-1].complete
+    assert len(seen[-1].trials) == 2
 
 
 def test_a_finished_study_trains_nothing_again_even_without_optuna(tmp_path: Path) -> None:

@@ -3,8 +3,16 @@
 import pytest
 
 from difair_hpc.errors import InvalidValue
-from difair_hpc.sweep.space import certain_trials, final_parameters, foreseen, grid, resolved, run_keys
-from difair_hpc.sweep.spec import Axis, StageSpec
+from difair_hpc.sweep.space import (
+    certain_trials,
+    final_parameters,
+    foreseen,
+    grid,
+    resolved,
+    run_keys,
+    searched_methods,
+)
+from difair_hpc.sweep.spec import Axis, StageSpec, StudySpec
 
 ALPHA = Axis(key="method.alpha", values=(2, 6))
 RADIUS = Axis(key="method.radius", values=(1, 3, 5))
@@ -38,6 +46,26 @@ def test_an_axis_takes_what_an_earlier_stage_chose_once_each_and_sorted() -> Non
     assert resolved([taken, RADIUS], chosen) == [Axis(key="method.alpha", values=(6.0, 10.0)), RADIUS]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.5, None, 2, None], (None, 0.5, 2)),
+        (["sgd", "adam", "sgd"], ("adam", "sgd")),
+        ([True, False, True], (False, True)),
+        ([["Shear"], [], ["Shear"]], (["Shear"], [])),
+        (["b", 2, None, [1], True], (None, True, 2, "b", [1])),
+    ],
+)
+def test_values_of_any_kind_are_taken_once_each_in_an_order_of_their_own(
+    values: list[object], expected: tuple[object, ...]
+) -> None:
+    taken = Axis(key="protocol.any", chosen_in="coarse")
+    for order in (values, values[::-1]):
+        (axis,) = resolved([taken], {"coarse": [{"protocol.any": value} for value in order]})
+        assert sorted(map(repr, axis.values)) == sorted(map(repr, expected))
+        assert axis.values == resolved([taken], {"coarse": [{"protocol.any": value} for value in values]})[0].values
+
+
 def test_radius_becomes_the_share_of_the_anchor_distance() -> None:
     # Anchors with 8 features per class and alpha 5 lie sqrt(2 * 8) * 5 = 20 apart; 6 / 20 = 0.3.
     keys = {"method.alpha": 5, "method.features_per_class": 8, "method.radius": 6, "method.name": "difair"}
@@ -62,6 +90,44 @@ def test_only_difair_and_difair_std_take_the_chosen_keys() -> None:
     stage = final(methods=methods, chosen_in="fine", benchmarks=("svhn",), splits=(0,), seeds=(0,))
     runs = final_parameters(stage, {"fine": [{"method.alpha": 8}, {"method.alpha": 2}]})
     assert [run.get("method.alpha") for run in runs] == [None, None, 8, 8]
+
+
+def with_search(**stage: object) -> StudySpec:
+    """Return a study whose final stage takes what a search chose."""
+    search = StageSpec(**{"name": "search", "search": "grid", "space": (ALPHA,), **stage})  # type: ignore[arg-type]
+    return StudySpec(name="s", stages=(search, final(chosen_in="search")))
+
+
+METHOD = Axis(key="method", values=("cac", "difair"))
+
+
+@pytest.mark.parametrize(
+    ("study", "choice", "expected"),
+    [
+        (with_search(base={"method": "cac"}), {"method.alpha": 3}, [None, 3, None, None]),
+        (with_search(base={"method": "difair"}), {"method.alpha": 3}, [None, None, 3, 3]),
+        (with_search(base={"method": "difair_std"}), {"method.alpha": 3}, [None, None, 3, 3]),
+        (with_search(), {"method.alpha": 3}, [None, None, 3, 3]),
+        (with_search(space=(METHOD, ALPHA)), {"method": "cac", "method.alpha": 3}, [None, 3, None, None]),
+        (with_search(space=(METHOD, ALPHA)), {"method": "difair", "method.alpha": 3}, [None, None, 3, 3]),
+    ],
+)
+def test_a_choice_goes_to_the_method_that_was_searched(
+    study: StudySpec, choice: dict[str, object], expected: list[object]
+) -> None:
+    methods = ("cross_entropy", "cac", "difair", "difair_std")
+    stage = final(methods=methods, chosen_in="search", benchmarks=("svhn",), splits=(0,), seeds=(0,))
+    runs = final_parameters(stage, {"search": [choice]}, searched_methods(study, "search"))
+    assert [run.get("method.alpha") for run in runs] == expected
+    assert [run["method"] for run in runs] == list(methods)
+
+
+def test_a_choice_never_replaces_what_a_final_stage_names_itself() -> None:
+    stage = final(chosen_in="search", methods=("difair",), benchmarks=("svhn",), splits=(3,), seeds=(7,))
+    choice = {"split": 1, "seed": 2, "benchmark": "digits", "method": "difair", "protocol.learning_rate": 0.5}
+    (run,) = final_parameters(stage, {"search": [choice]})
+    own = {"benchmark": "svhn", "method": "difair", "split": 3, "seed": 7}
+    assert run == {**own, "protocol.learning_rate": 0.5}
 
 
 def test_what_is_certain_from_the_start() -> None:

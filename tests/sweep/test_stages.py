@@ -131,3 +131,16 @@ def test_a_rule_that_nobody_understands_is_refused(values: dict[str, object], na
     with pytest.raises(InvalidValue) as caught:
         ChoiceRule(**values)  # type: ignore[arg-type]
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["largest KEY", "smallest KEY", "nearest KEY 1"])
+@pytest.mark.parametrize("values", [(None, 0.5), ("adam", 0.5), (["Rotate"], 0.5)])
+def test_a_study_whose_rule_cannot_be_followed_still_ends_with_a_choice(word: str, values: tuple[object, ...]) -> None:
+    """Such a rule is refused now; a study that began with one has trained its runs already."""
+    key = "protocol.warmup_epochs"
+    candidates = [
+        Candidate(signature=str(n), parameters={key: value}, keys={key: value}, metrics={"closed_set_accuracy": 0.5})
+        for n, value in enumerate(values)
+    ]
+    rule = ChoiceRule(prefer=(word.replace("KEY", key),), of=key, keep=2)
+    assert choose(rule, candidates).chosen == ({key: 0.5}, {key: values[0]})

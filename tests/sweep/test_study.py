@@ -179,3 +179,21 @@ class TestSearch:
         assert all(isinstance(value, int) and 1 <= value <= 4 for value in found)
         trials = [Trial(number=n, parameters={axis.key: value}, signature="") for n, value in enumerate(found)]
         assert opened(store, stage, trials).propose()[0] == 6
+
+    @pytest.mark.parametrize("search", ["grid", "optuna"])
+    @pytest.mark.parametrize(
+        "values",
+        [(None, 0.5), ("sgd", "adam"), (True, False), (1, 2.5, "auto", None), (["Rotate"], ["Rotate", "Shear"], [])],
+        ids=["null", "text", "truth", "mixed", "lists"],
+    )
+    def test_an_axis_of_any_plain_values_is_kept_and_proposed(
+        self, store: Store, search: str, values: tuple[object, ...]
+    ) -> None:
+        axis = Axis(key="protocol.any", values=values)
+        stage = StageSpec(name="n", search=search, trials=3, sampler="random", space=(axis,))  # type: ignore[arg-type]
+        points = [Trial(number=n, parameters=point, signature="") for n, point in enumerate(grid((axis,)))]
+        again = opened(store, stage, points)
+        assert opened(store, stage, points).told() == again.told() == set()
+        assert len(stored(store, stage)) == len(values)
+        proposed = [again.propose()[1]["protocol.any"] for _ in range(8)]
+        assert {repr(value) for value in proposed} <= {repr(value) for value in values}

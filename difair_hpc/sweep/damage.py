@@ -1,0 +1,33 @@
+"""Which files of a study's folder nobody can read, and what follows from that for the study."""
+
+import os
+
+from difair_hpc.files import read_json
+from difair_hpc.sweep.ledger import Ledger
+from difair_hpc.words import counted
+
+_AGAIN = "repeat its difair sweep command, which writes it anew"
+_WRITTEN_ANEW = {
+    "request.json": _AGAIN,
+    "mark.json": "it holds nothing back; difair hold or difair cancel writes it anew",
+    "nodes.json": "what it knew of bad nodes is lost",
+    "shown.json": "difair report writes it anew",
+    "ticks.json": "what kept jobs from carrying the study on is not known",
+}
+
+
+def damaged_in_study(study: Ledger) -> list[str]:
+    """Return a sentence for each damaged file of a study: its name, and what to do or what follows."""
+    place = f"studies/{study.path.name}"
+    notes = [f"{place}/study.json is damaged; {_AGAIN}"] if study.description() is None else []
+    for name, meaning in _WRITTEN_ANEW.items():
+        path = study.path / name
+        if os.path.lexists(path) and not isinstance(read_json(path), dict):
+            notes.append(f"{place}/{name} is damaged; {meaning}")
+    for name, lost in study.damaged_lines().items():
+        notes.append(f"{place}/{name}: {counted(lost, 'damaged line', 'are')} passed over")
+    waves = [
+        path for path in sorted((study.path / "waves").glob("????*.json")) if not isinstance(read_json(path), dict)
+    ]
+    unknown = "is damaged; which runs its jobs were for is not known"
+    return [*notes, *(f"{place}/waves/{path.name} {unknown}" for path in waves)]
