@@ -67,6 +67,14 @@ def test_a_key_of_a_profile_is_taken_away(own: Writer) -> None:
     assert (profile.gres, profile.gpus, dict(profile.retries)) == (None, "v100:1", {"failed": 3})
 
 
+@pytest.mark.parametrize("stage", ["3", "{base: [1]}", "[1]", "null"])
+def test_a_word_for_a_stage_that_is_none_ends_in_a_message(own: Writer, stage: str) -> None:
+    own("sweeps/one.yaml", f"stages: {{a: {stage}}}\n")
+    for word in ("stages.a.base.protocol=short", "stages.a.space.method.alpha.low=1", "~stages.a"):
+        with pytest.raises(UserError, match=r"stages"):
+            study("one", word)
+
+
 @pytest.mark.parametrize(
     ("word", "part"),
     [

@@ -109,6 +109,9 @@ def test_the_name_of_a_file_with_its_ending_is_put_right(own: Writer) -> None:
     with pytest.raises(InvalidValue, match="Write digits: the name without its ending"):
         study("digits.yaml")
     assert study("team/one").name == "one"
+    own("slurm/mine.yml", "")
+    with pytest.raises(InvalidValue, match=r"slurm/mine\.yml would be read if it ended in \.yaml"):
+        config.profile("mine")
 
 
 FOREIGN = "program: train.py\nmethod: bayes\nparameters: {lr: {min: 1e-3}}\n"

@@ -109,8 +109,9 @@ def test_words_that_earlier_versions_have_written_are_read_as_they_were_meant(wo
     [
         (["root=/a", "b"], "If it belongs to the word before it, type 'root=/a b'."),
         (["cluster.setup=[a(b]"], """type "cluster.setup=['a(b']"."""),
-        (["stages.final.seeds=0,1"], "A list is written in brackets: 'stages.final.seeds=[0,1]'."),
+        (["stages.final.seeds=0,1"], "a list in brackets. Type 'stages.final.seeds=[0,1]'."),
         (["seed=0,1,2"], "'stages.final.seeds=[0,1,2]'"),
+        (["seed=[0,1]"], "'stages.final.seeds=[0,1]'"),
         (["split=choice(0,1)"], "'stages.final.splits=[0,1]'"),
         (["method.alpha=1,2"], "'stages.coarse.space.method.alpha=[1,2]'"),
         (["~seed"], "~stages.… or ~cluster.…"),

@@ -79,8 +79,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="difair",
         description="DIFAIR hyperparameter studies on SLURM clusters and laptops.",
-        epilog="Settings are key=value words (Hydra's grammar): root=FOLDER data_root=FOLDER tracking_uri=URI "
-        "storage=URL.",
+        epilog="Settings are key=value words; numbers and lists are in Hydra's grammar: root=FOLDER data_root=FOLDER "
+        "tracking_uri=URI storage=URL.",
     )
     parser.add_argument("--version", action="version", version=f"difair-hpc {__version__}")
     parser.set_defaults(verb=None, debug=False)

@@ -24,11 +24,16 @@ def edited(content: Mapping[str, Any], words: Mapping[str, Any]) -> Values:
         if path[0] == "stages" and (len(path) == 1 or path[1] not in stages):
             raise UnknownKey(key, [f"stages.{stage}" for stage in stages])
         if len(path) == 4 and path[2] == "base" and path[3] in GROUPS:
-            base = (stages[path[1]] or {}).get("base") or {}
+            stage = stages[path[1]]
+            base = stage.get("base") if isinstance(stage, dict) else None
+            if not isinstance(base, dict):
+                continue
             for changed in [name for name in base if name.startswith(f"{path[3]}.")]:
                 del base[changed]
     for key, value in words.items():
         set_key(result, key, value)
+    if not result["stages"]:
+        raise InvalidValue("stages", "nothing", "at least one stage: the words remove them all")
     return result
 
 

@@ -85,6 +85,8 @@ def found(folders: Sequence[Path], name: str, *, key: str) -> Path:
             what = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no file"
             raise UserError(f"{shown(path)} is {what}; rename or remove it, or choose another {key}.")
     names = sorted({name for folder in folders for name in _names(folder)} - {"config"})
+    if other := next((folder for folder in folders if os.path.lexists(folder / f"{name}.yml")), None):
+        own = f"{shown(other / name)}.yml would be read if it ended in .yaml."
     if name.endswith(".yaml") and name.removesuffix(".yaml") in names:
         own = f"Write {name.removesuffix('.yaml')}: the name without its ending."
     raise InvalidValue(key, name, "one of " + ", ".join(names), advice=own)

@@ -36,6 +36,8 @@ _BARE = re.compile(r"(?!(?:null|true|false|inf|nan)$)[a-z_/][a-z0-9_./+-]*", re.
 _QUOTED = {quote: re.compile(rf"{quote}((?:\\.|[^\\{quote}])*){quote}", re.DOTALL) for quote in "'\""}
 _LISTS = {"seed": "seeds", "split": "splits", "benchmark": "benchmarks", "method": "methods"}
 """Keys of a run of which a final stage takes lists."""
+_WITH_LISTS = ("stages", "cluster")
+"""First parts of keys that may be lists."""
 
 
 def parse(words: Sequence[str]) -> Values:
@@ -116,22 +118,26 @@ def _in_hydra(word: str, key: str, text: str) -> Any:
     try:
         override = OverridesParser.create().parse_override(word)
     except (HydraException, ValueError) as error:
-        reason = without_secret(f"{word!r} is no key=value ({str(error).splitlines()[0]})")
+        reason = without_secret(f"{word!r} is no key=value")
         parts = [part.strip() for part in text.removeprefix("[").removesuffix("]").split(",")]
         quoted = without_secret(typed(key, parts if text.startswith("[") else text))
         advice = f"If a text with signs such as , ( ) [ ] = is meant, type {quoted}."
         raise UserError(f"{reason}; write for example method.alpha=10. {advice}") from error
     if override.is_delete() or override.is_sweep_override():
-        raise InvalidValue(key, without_secret(text), "one value", advice=_several(key, text))
-    return override.value()
+        allowed = "one value" if key.partition(".")[0] not in _WITH_LISTS else "one value, or a list in brackets"
+        raise InvalidValue(key, without_secret(text), allowed, advice=_several(key, text))
+    value = override.value()
+    if isinstance(value, list) and ALIASES.get(key, key) in _LISTS:
+        raise InvalidValue(key, text, "one value", advice=_several(key, text))
+    return value
 
 
 def _several(key: str, text: str) -> str:
     """Return how several values of a key are asked for."""
-    found = re.fullmatch(r"(?:range|choice)\((.*)\)|(.*)", text, re.DOTALL)
-    inner = (found[1] or found[2]) if found is not None and not text.startswith("range") else "…"
-    if key.split(".", maxsplit=1)[0] in ("stages", "cluster", "execution"):
-        return f"A list is written in brackets: {shlex.quote(f'{key}=[{inner}]')}."
+    found = re.fullmatch(r"choice\((.*)\)|\[(.*)\]", text, re.DOTALL)
+    inner = "…" if text.startswith("range") else text if found is None else found[1] or found[2] or ""
+    if key.partition(".")[0] in _WITH_LISTS:
+        return f"Type {shlex.quote(f'{key}=[{inner}]')}."
     lists = _LISTS.get(ALIASES.get(key, key))
     stage = f"stages.final.{lists}" if lists else f"stages.coarse.space.{key}"
     return f"Several are for difair sweep, where a stage takes a list: {shlex.quote(f'{stage}=[{inner}]')}."

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from difair_hpc.errors import UserError
 from difair_hpc.files import is_own, make_own_folder, write_atomically
 
 _COMMIT_FILE = Path("COMMIT")
@@ -53,12 +54,17 @@ def freeze(root: Path, folders: Mapping[str, Path]) -> Path:
 
     Raises:
         DiskFull, RootUnusable: it cannot be written.
+        UserError: a file cannot be read; it is named.
     """
     package = Path(__file__).parents[1]
     files = {Path(package.name) / path.relative_to(package): path for path in _files(package, "*")}
     for name, folder in folders.items():
         files |= {Path(name) / path.relative_to(folder): path for path in _files(folder, "*.yaml")}
-    content = {place: path.read_bytes() for place, path in sorted(files.items())}
+    try:
+        content = {place: path.read_bytes() for place, path in sorted(files.items())}
+    except OSError as error:
+        message = f"{error.filename} cannot be read ({error.strerror}), and jobs get a copy of all such files"
+        raise UserError(f"{message}: make it readable, or move it away.") from error
     digest = hashlib.sha256()
     for path, data in content.items():
         digest.update(f"{path}\0{len(data)}\0".encode() + data)

@@ -27,6 +27,7 @@ def test_the_preview_adds_up_gpu_hours(capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert "stage fine (grid): 15 runs of 600 epochs" in out
     assert "about 330 GPU-hours if nothing were done yet, at gpu_hours_per_600_epochs=2" in out
+    assert "more than ask_above_gpu_hours=100: it asks before it begins, and -y answers yes" in out
     assert main(["sweep", "digits", "-n"]) == 0
     assert "GPU-hours" not in capsys.readouterr().out, "local processes without a GPU cost none"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from difair_hpc import config
 from difair_hpc.cli import doctor, main
 from difair_hpc.cli.doctor import file_system, in_words
 from difair_hpc.errors import ClusterUnreachable, Failure
@@ -245,6 +246,21 @@ def test_what_a_node_lacks_is_told_beside_what_is_here(
     assert "data_root=FOLDER" in found["node: data sets"][1]
     assert found["node: torch"] == ("ok", "2.9.1")
     assert found["output root"][0] == "ok", "the node is the proof that it is shared"
+
+
+def test_a_node_is_asked_about_the_folders_that_the_environment_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, site: Site, here: Path
+) -> None:
+    asked: list[str] = []
+
+    def ask(_: Path, __: object, words: list[str], ___: object) -> list[Check]:
+        asked.extend(words)
+        return []
+
+    monkeypatch.setattr(doctor, "ask_node", ask)
+    monkeypatch.setenv("DIFAIR_ROOT", "o (1),2")
+    told(capsys, "cluster=site", "--on-node")
+    assert config.parse(asked)["root"] == str(here / "o (1),2")
 
 
 def test_inside_a_job_the_machine_is_looked_at_and_not_the_site(capsys: pytest.CaptureFixture[str], site: Site) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from difair_hpc import config
 from difair_hpc.config.places import folders
+from difair_hpc.errors import UserError
 from difair_hpc.files import keep_private
 from difair_hpc.launch import python
 from difair_hpc.runs import code
@@ -27,6 +28,21 @@ def test_equal_content_is_copied_once_and_an_edit_makes_another_copy(tmp_path: P
     assert (first / "own/sweeps/x.yaml").read_text() == "a: 1\n"
     assert sorted(path.name for path in (tmp_path / "root/code").iterdir()) == sorted([first.name, second.name])
     assert (first / "COMMIT").read_text().strip() == git_commit()
+
+
+def test_a_file_of_the_users_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps/other.yaml").write_text("")
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == "other.yaml":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(UserError, match=r"sweeps/other\.yaml cannot be read \(Permission denied\)"):
+        freeze(tmp_path, {"own/sweeps": tmp_path / "sweeps"})
 
 
 def test_the_copy_has_whatever_is_not_python_too(tmp_path: Path) -> None:
