@@ -240,6 +240,8 @@ def _file_check(uri: str, path: Path) -> Check:
 
     if not path.exists():
         return Check("ok", "MLflow", f"{uri} is made by the first run")
+    if path.is_file() and not path.stat().st_size:
+        return Check("ok", "MLflow", f"{uri} is there, and empty: the first run fills it")
     try:
         found, own = schema_of(path)
     except DifairError as error:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from difair_hpc.errors import Failure
+from difair_hpc.errors import DifairError, Failure
 from difair_hpc.files import write_atomically
 from difair_hpc.launch import python
 from difair_hpc.runs.attempts import falls_silent, newest
@@ -37,7 +37,10 @@ def main() -> int:
             return 0
     if content["again"]:
         with stop_on_signal():  # the tick stops, and that goes on record
-            _tick(study, content)
+            try:
+                _tick(study, content)
+            except (DifairError, OSError) as error:  # a full disk: nothing can be put on record
+                sys.stderr.write(f"difair: no tick: {error}\n")
     return 0
 
 

@@ -11,20 +11,11 @@ import pytest
 
 from difair_hpc import config
 from difair_hpc.cli import doctor, main
-from difair_hpc.cli.doctor import file_system, in_words
+from difair_hpc.cli.doctor import in_words
 from difair_hpc.errors import ClusterUnreachable, Failure
 from difair_hpc.sweep.checks import Check
 from tests.proxy import Reply, running_proxy
 from tests.sites.answers import Site
-
-MOUNTS = r"""
-22 27 0:21 / /proc rw,relatime - proc proc rw
-27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-40 27 0:40 / /home rw,relatime - autofs systemd-1 rw
-41 27 0:41 / /home rw,relatime shared:2 - nfs4 server:/home rw,vers=4.2
-42 27 0:42 / /scratch/my\040data rw - fuse.beegfs beegfs rw
-43 27 0:43 / /homework rw - xfs /dev/vdb rw
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -52,34 +43,6 @@ def told(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict
         check["what"]: (check["mark"], check["found"] + check["advice"])
         for check in json.loads(capsys.readouterr().out)
     }
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/srv/x", "ext4"),
-        ("/", "ext4"),
-        ("/home/me/outputs", "nfs4"),
-        ("/homework", "xfs"),
-        ("/scratch/my data/o", "fuse.beegfs"),
-        ("/scratch/my", "ext4"),
-    ],
-)
-def test_the_file_system_of_a_path(path: str, kind: str) -> None:
-    assert file_system(MOUNTS.strip(), Path(path)) == kind
-    assert file_system("", Path(path)) == ""
-
-
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "beegfs_nodev", "ceph", "fuse.glusterfs"])
-def test_file_systems_that_machines_share(kind: str) -> None:
-    assert doctor.SHARED.fullmatch(kind)
-    assert not doctor.LOCAL.fullmatch(kind)
-
-
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay"])
-def test_file_systems_of_one_machine(kind: str) -> None:
-    assert doctor.LOCAL.fullmatch(kind)
-    assert not doctor.SHARED.fullmatch(kind)
 
 
 def test_a_laptop(capsys: pytest.CaptureFixture[str], here: Path) -> None:

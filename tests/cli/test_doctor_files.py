@@ -11,6 +11,15 @@ from difair_hpc.cli.doctor import file_system
 from tests.cli.test_doctor import told
 from tests.sites.answers import Site
 
+MOUNTS = r"""
+22 27 0:21 / /proc rw,relatime - proc proc rw
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+40 27 0:40 / /home rw,relatime - autofs systemd-1 rw
+41 27 0:41 / /home rw,relatime shared:2 - nfs4 server:/home rw,vers=4.2
+42 27 0:42 / /scratch/my\040data rw - fuse.beegfs beegfs rw
+43 27 0:43 / /homework rw - xfs /dev/vdb rw
+"""
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -65,3 +74,31 @@ def test_a_mount_point_of_foreign_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "mounts").write_bytes(b"43 27 0:43 / /srv/caf\xe9 rw - xfs /dev/vdb rw\n")
     monkeypatch.setattr(doctor, "MOUNTS", tmp_path / "mounts")
     assert file_system(doctor._mounts(), Path(os.fsdecode(b"/srv/caf\xe9/x"))) == "xfs"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/srv/x", "ext4"),
+        ("/", "ext4"),
+        ("/home/me/outputs", "nfs4"),
+        ("/homework", "xfs"),
+        ("/scratch/my data/o", "fuse.beegfs"),
+        ("/scratch/my", "ext4"),
+    ],
+)
+def test_the_file_system_of_a_path(path: str, kind: str) -> None:
+    assert file_system(MOUNTS.strip(), Path(path)) == kind
+    assert file_system("", Path(path)) == ""
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "beegfs_nodev", "ceph", "fuse.glusterfs"])
+def test_file_systems_that_machines_share(kind: str) -> None:
+    assert doctor.SHARED.fullmatch(kind)
+    assert not doctor.LOCAL.fullmatch(kind)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay"])
+def test_file_systems_of_one_machine(kind: str) -> None:
+    assert doctor.LOCAL.fullmatch(kind)
+    assert not doctor.SHARED.fullmatch(kind)

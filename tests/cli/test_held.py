@@ -1,5 +1,6 @@
 """A second command that is refused, because another works on the study or the run, changes nothing on disk."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,3 +59,15 @@ def test_a_run_at_work_keeps_its_mark(tmp_path: Path, monkeypatch: pytest.Monkey
         before = known(tmp_path / "outputs")
         assert main(["train", *TINY_WORDS, "tracking_uri=none"]) == 2
         assert known(tmp_path / "outputs") == before
+
+
+def test_a_study_that_somebody_else_asked_for_is_left_to_them(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What they asked for has lines of shell in it, which would be executed as this user."""
+    assert main(["sweep", "one", "cluster=v100", "tracking_uri=none", "--detach"]) == 0
+    before = known(site / "outputs")
+    monkeypatch.setattr(os, "geteuid", lambda: (site / "outputs").stat().st_uid + 1)
+    assert main(["resume", "one"]) == 1
+    assert f"study one is left to {(site / 'outputs').owner()}, who asked for it" in capsys.readouterr().err
+    assert known(site / "outputs") == before

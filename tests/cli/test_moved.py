@@ -102,3 +102,18 @@ def test_what_a_request_had_below_its_root_is_looked_for_below_the_copy(root: Pa
     said = config.parse(words)
     assert said["tracking_uri"] == f"sqlite:///{other}/mlflow.db"
     assert said["root"] == str(other)
+
+
+def test_ui_says_that_it_writes_and_into_the_copy_alone(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Path(shutil.copytree(root, tmp_path / "B"))
+    before = tree(root)
+    served: list[list[str]] = []
+    monkeypatch.setattr("difair_hpc.cli.ui.os.execve", lambda _, command, __: served.append(command))
+    capsys.readouterr()
+    main(["ui", f"root={other}"])
+    assert f"{other}/mlflow.db is brought up to date with {other}/runs first" in capsys.readouterr().out
+    assert f"sqlite:///{other}/mlflow.db" in served[0]
+    assert tree(root) == before
+    assert all(place.startswith((other / "mlartifacts").as_uri()) for place in artifacts(other))

@@ -1,5 +1,6 @@
 """The last step of a job: another turn where its time was up, else a tick, and a word where that is not possible."""
 
+import errno
 import json
 import os
 import subprocess
@@ -118,3 +119,16 @@ def test_a_tick_that_breaks_off_in_any_way_is_on_record(
     message = json.loads(node.refusal.read_text())["message"] if node.refusal.exists() else ""
     assert bool(message) == bool(record)
     assert record in message
+
+
+def test_where_nothing_can_be_put_on_record_the_log_has_one_line(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    node = Node(here, scontrol=0, again=["--version"])
+    monkeypatch.setattr(Wishes, "wish", full)
+    monkeypatch.setattr(sys, "argv", ["after", str(node.study), str(node.wave), "0"])
+    assert after.main() == 0
+    assert capsys.readouterr().err == "difair: no tick: [Errno 122] Disk quota exceeded\n"
