@@ -54,15 +54,20 @@ def check_keys(name: str, content: Mapping[str, Any], everywhere: Mapping[str, A
             said = f"stages.{name}.{key}={content[key]} has no effect in a stage with search: {search}"
             raise UserError(f"{said}, which has {', '.join(sorted(allowed))}. {instead}")
     if search == "final":
-        _check_final(name, content.get("base"), everywhere)
+        _check_final(name, content, everywhere)
     elif isinstance(space := content.get("space"), Mapping):
         _check_space(name, space, everywhere)
 
 
-def _check_final(name: str, base: object, everywhere: Mapping[str, Any]) -> None:
-    """Refuse keys that the four lists of a final stage set."""
+def _check_final(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
+    """Refuse keys that the four lists of a final stage set; a base may be shared with stages that need what they say."""
+    base = content.get("base")
     own: Mapping[str, Any] = base if isinstance(base, Mapping) else {}
-    given = [(f"stages.{name}.base.{key}", key, value) for key, value in own.items()]
+    given = [
+        (f"stages.{name}.base.{key}", key, value)
+        for key, value in own.items()
+        if value not in (content.get(SET_BY_FINAL.get(key, "")) or ())
+    ]
     for where, key, value in [*given, *((key, key, value) for key, value in everywhere.items())]:
         if (instead := SET_BY_FINAL.get(key)) is not None:
             write = f"stages.{name}.{instead}=[{value}]"

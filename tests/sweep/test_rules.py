@@ -49,7 +49,7 @@ def refused(own: Writer, capsys: pytest.CaptureFixture[str], text: str, *words: 
         (f"{FINAL}, prune: restarts", ["stages.a.prune=restarts", "chooses nothing"]),
         (f"{FINAL}, base: {{seed: 3}}", ["stages.a.base.seed=3", "stages.a.seeds=[3]"]),
         (f"{FINAL}, base: {{benchmark: mnist}}", ["stages.a.base.benchmark=mnist", "stages.a.benchmarks=[mnist]"]),
-        (f"{FINAL}, base: {{method.name: cac}}", ["stages.a.base.method.name=cac", "stages.a.methods=[cac]"]),
+        (f"{FINAL}, base: {{method.name: dchs}}", ["stages.a.base.method.name=dchs", "stages.a.methods=[dchs]"]),
         (
             "search: optuna, trials: 2, space: {method.alpha: {low: 1, high: 2, values: [3]}}",
             ["stages.a.space.method.alpha.values=[3]", "has no effect beside stages.a.space.method.alpha.low"],
@@ -66,6 +66,12 @@ def test_a_key_that_its_kind_of_search_does_not_have_is_refused(
     said = refused(own, capsys, f"stages: {{a: {{{stage}}}}}\n")
     for part in parts:
         assert part in said
+
+
+def test_a_final_stage_may_share_a_base_that_says_what_it_does(own: Writer) -> None:
+    base = "{benchmark: digits, method: cac, protocol: short}"
+    own("sweeps/mine.yaml", f"stages: {{a: {{{FINAL}, base: {base}}}}}\n")
+    assert main(["sweep", "mine", "-n"]) == 0
 
 
 def test_every_key_of_a_stage_belongs_to_some_kind_of_search() -> None:
