@@ -60,7 +60,7 @@ def check_keys(name: str, content: Mapping[str, Any], everywhere: Mapping[str, A
 
 
 def _check_final(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
-    """Refuse keys that the four lists of a final stage set; a base may be shared with stages that need what they say."""
+    """Refuse keys that the four lists of a final stage set, unless they say the same: a base may be shared."""
     base = content.get("base")
     own: Mapping[str, Any] = base if isinstance(base, Mapping) else {}
     given = [
