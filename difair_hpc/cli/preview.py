@@ -41,7 +41,7 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
             listed.add(spec.signature)
         if waits and stage.search != "optuna":
             screen.print("  follows from what an earlier stage chooses")
-            if stage.search == "final":
+            if stage.search == "final" and stage.chosen_in:
                 screen.print(f"  {_taken(study, stage)}", soft_wrap=True)
         total += len(listed)
     if profile.has_gpus:
@@ -97,7 +97,7 @@ def _taken(study: StudySpec, stage: StageSpec) -> str:
     able = takers(searched_methods(study, stage.chosen_in))
     taking, others = ([one for one in stage.methods if (one in able) is yes] for yes in (True, False))
     kept = f"; their own settings keep {', '.join(others)}" if others else ""
-    return f"what stage {stage.chosen_in} chooses is for {', '.join(taking)}{kept}"
+    return f"what stage {stage.chosen_in} chooses is for {', '.join(taking) or 'none of these methods'}{kept}"
 
 
 def _pruning(stage: StageSpec, profile: Profile) -> str:

@@ -7,7 +7,7 @@ from difair_hpc.errors import InvalidValue, UnknownKey, UserError
 from difair_hpc.osr.spec import measured
 from difair_hpc.runs.spec import RunSpec, flat
 from difair_hpc.sweep.rungs import check_rungs
-from difair_hpc.sweep.space import SET_BY_FINAL, searched_methods, takers
+from difair_hpc.sweep.space import SET_BY_FINAL
 from difair_hpc.sweep.spec import ChoiceRule, StageSpec, StudySpec
 
 _SEARCHES = ("base", "space", "prune", "choose")
@@ -102,22 +102,11 @@ def check_rules(study: StudySpec, runs: Mapping[str, Sequence[RunSpec]]) -> None
     """
     known = {name: [flat(run.to_dict()) for run in own] for name, own in runs.items()}
     for stage in study.stages:
-        _check_takers(study, stage)
         _check_measured(study, stage, known)
         for keys in known[stage.name]:
             _check_spoken(stage, keys)
         _check_sizes(study, stage, known)
         check_rungs(stage, [run.protocol for run in runs[stage.name]])
-
-
-def _check_takers(study: StudySpec, stage: StageSpec) -> None:
-    """Refuse a final stage that takes a choice which none of its methods has."""
-    if stage.search != "final" or stage.chosen_in is None:
-        return
-    able = takers(searched_methods(study, stage.chosen_in))
-    if not set(able) & set(stage.methods):
-        allowed = f"at least one of {', '.join(able)}, whose settings stage {stage.chosen_in} chooses"
-        raise InvalidValue(f"stages.{stage.name}.methods", ", ".join(stage.methods), allowed)
 
 
 _Known = Mapping[str, Sequence[Mapping[str, Any]]]
