@@ -100,11 +100,17 @@ def read_text(path: Path) -> str:
         Failure: it cannot be read at the moment.
     """
     try:
-        return path.read_text("utf-8", errors="replace")
+        with open(path, encoding="utf-8", errors="replace", opener=_without_waiting) as file:  # noqa: PTH123 - no opener there
+            return file.read()
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
             return ""
         raise Failure(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Open a file; of a pipe, which somebody has put in its place, nobody waits for the other end."""
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def parse_json(text: str, form: Form = object) -> Any | None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from difair_hpc import __version__
-from difair_hpc.errors import DifairError
+from difair_hpc.cli.last_door import GONE, folder_is_gone, last_word
+from difair_hpc.errors import DifairError, UserError
 from difair_hpc.user import complete_environment
 
 VERBS = {
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        if folder_is_gone():
+            raise UserError(GONE)
         return _command(words)
     except DifairError as error:
         return _explain(error, debug="--debug" in words)
@@ -54,8 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last door: a mistake of ours, or of what is around the process
         if "--debug" in words:
             raise
-        from difair_hpc.cli.last_door import last_word
-
         text, code = last_word(error)
         sys.stderr.write(f"difair: {text}\n")
         return code

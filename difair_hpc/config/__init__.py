@@ -64,6 +64,9 @@ class Settings:
 
 def settings(values: Values) -> Settings:
     """Take the settings out of `values` (their keys are removed) and complete them from the environment."""
+    for key in ("root", "data_root"):
+        if values.get(key) == "":
+            raise InvalidValue(key, "''", "a folder", advice="Is the variable empty that was to name it?")
     root = values.pop("root", None) or os.environ.get("DIFAIR_ROOT") or "outputs"
     data_root = values.pop("data_root", None) or os.environ.get("DIFAIR_DATA") or "data"
     tracking = checked_tracking(values.pop("tracking_uri", None) or os.environ.get("MLFLOW_TRACKING_URI") or "")
@@ -188,7 +191,10 @@ def _study(
 ) -> StudySpec:
     everywhere = {key: value for key, value in values.items() if key.split(".")[0] in RUN_KEYS}
     words = {key: value for key, value in values.items() if key not in everywhere}
-    for key in words:
+    for key, value in words.items():
+        if key.startswith("execution."):
+            advice = f"Runs of a study are executed as their profile says: cluster.{key.partition('.')[2]}."
+            raise InvalidValue(key, value, "difair train alone", advice=advice)
         if key.split(".")[0] not in {*content, "study"}:
             raise UnknownKey(key, {*content, "study", *RUN_KEYS, *SETTING_KEYS})
     content = edited(content, words)

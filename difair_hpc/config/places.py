@@ -100,7 +100,7 @@ def sweep_files() -> dict[str, tuple[Path, str]]:
     files: dict[str, tuple[Path, str]] = {}
     for folder in places_of("sweeps"):
         for path in sorted(folder.glob("*.yaml")):
-            if path.stem == "config":  # of a single run, or another tool's
+            if path.stem == "config" or not path.is_file():  # of a single run, or another tool's; no file
                 continue
             try:
                 content = read_yaml(path)

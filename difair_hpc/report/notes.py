@@ -50,7 +50,7 @@ def reading_notes(rows: Sequence[ResultRow], *, beside: bool = True) -> list[str
         "Bold: the best of ours in a column, among the numbers over the most splits."
     ]
     if not done:
-        return [*notes, "No run has finished yet: only the paper's numbers are shown."]
+        return [*notes, "No run of a final stage has finished: only the paper's numbers are shown."]
     return [*notes, _epochs_note(done), *_choice_notes(done), *_class_notes(done), *training_notes(done)]
 
 

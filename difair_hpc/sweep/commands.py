@@ -36,6 +36,8 @@ _MISTAKE = re.compile(
 )
 """Mistakes of the user in a command that only reads."""
 _TIMEOUT_SECONDS = 60.0
+_SHOWN = 200
+"""Most characters that are shown of what is no answer."""
 _FIRST_PAUSE_SECONDS = 5.0
 
 
@@ -70,9 +72,22 @@ def run_command(words: Sequence[str]) -> str:
     except subprocess.TimeoutExpired as error:
         raise ClusterUnreachable(f"{words[0]} did not answer within {error.timeout:.0f} s.") from error
     except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip() or _exit(error.returncode)
+        reason = error.stderr.strip() or error.stdout.strip()[-_SHOWN:] or _exit(error.returncode)
         raise _kind(reason, reads=reads, killed=error.returncode < 0)(f"{words[0]} failed: {reason}") from error
     return done.stdout
+
+
+def submitted(answer: str) -> str:
+    """Return the number of the job in what `sbatch --parsable` printed, whatever a site's wrapper prints beside it.
+
+    Raises:
+        ClusterUnreachable: there is none, so nobody knows whether a job came of it.
+    """
+    numbers = re.findall(r"^(?:Submitted batch job )?(\d+)(?:;[\w.-]*)?\s*$", answer, re.MULTILINE)
+    if not numbers:
+        said = " / ".join(answer.split("\n")).strip() or "nothing"
+        raise ClusterUnreachable(f"sbatch printed no number of a job, but: {said[:_SHOWN]}")
+    return str(numbers[-1])
 
 
 class Pauses:

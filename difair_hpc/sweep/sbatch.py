@@ -12,8 +12,9 @@ THREADS = 4
 """CPUs of a run where the profile leaves them open."""
 
 
-_LEAVE = "cd /"
-"""An empty part of PYTHONPATH means the working folder, which a node that cannot enter it replaces by /tmp."""
+NOWHERE = Path("/")
+"""Nobody can put a file there. A node that cannot enter the folder of the submission would begin in /tmp, and an empty
+part of PYTHONPATH means the working folder."""
 _LOGS = Path("/@logs@")
 """Stands for the folder of logs while submitit renders the script: it puts numbers for a %j in the folder's name too.
 """
@@ -28,6 +29,7 @@ def sbatch_text(
     tasks: int | None = None,
     memory_factor: float = 1.0,
     exclude: Collection[str] = (),
+    folder: Path = NOWHERE,
     setup: Sequence[str] = (),
     teardown: Sequence[str] = (),
 ) -> str:
@@ -41,6 +43,7 @@ def sbatch_text(
         tasks: Of an array; None: no array.
         memory_factor: Times the profile's memory.
         exclude: Nodes that are left out.
+        folder: Where the command runs, if the node can enter it.
         setup: Lines of shell before the command, after those of the profile.
         teardown: Lines of shell after it, with its exit code in $code.
     """
@@ -65,7 +68,7 @@ def sbatch_text(
         "srun_args": ["--export=ALL"],  # what the lines of setup have set reaches the run, whatever the site enforces
         "array_parallelism": tasks,
         "map_count": tasks,
-        "setup": [*profile.setup, *setup, _LEAVE, "code=0"],
+        "setup": [*profile.setup, *setup, f"cd {shlex.quote(str(folder))} || cd {NOWHERE}", "code=0"],
         "teardown": [*teardown, "exit $code"],
         "additional_parameters": {**options, **profile.sbatch},
     }

@@ -17,7 +17,7 @@ from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReac
 from difair_hpc.files import is_own, write_atomically
 from difair_hpc.launch import python
 from difair_hpc.runs.spec import ExecutionSpec, plain
-from difair_hpc.sweep.commands import Command, Pauses, run_command
+from difair_hpc.sweep.commands import Command, Pauses, run_command, submitted
 from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.queue import Look, Queue, QueuedJob
@@ -139,7 +139,7 @@ class SlurmCluster:
         text = self.script(wave.path, len(orders), memory_factor=orders[0].memory_factor, exclude=exclude)
         write_atomically(script, text, own=True)
         try:
-            answer = self._command(["sbatch", "--parsable", str(script)])
+            job = submitted(self._command(["sbatch", "--parsable", str(script)]))
         except Failure as error:
             refused = isinstance(error, JobRefused | LimitReached)
             self._waves.answer(wave, error=str(error), refused=refused)
@@ -149,7 +149,7 @@ class SlurmCluster:
             raise ClusterUnreachable(str(error)) from error
         self._taken = True
         self._pauses.answered()
-        self._waves.answer(wave, job=answer.strip().partition(";")[0])
+        self._waves.answer(wave, job=job)
 
     def script(self, wave: Path, tasks: int, *, memory_factor: float = 1.0, exclude: Collection[str] = ()) -> str:
         """Return the sbatch script of a wave."""

@@ -8,7 +8,7 @@ import pytest
 
 import difair_hpc
 from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReached
-from difair_hpc.sweep.commands import Pauses, run_command
+from difair_hpc.sweep.commands import Pauses, run_command, submitted
 
 READING = (
     ["squeue", "--me"],
@@ -184,3 +184,24 @@ def test_no_program_of_others_is_read_as_if_its_bytes_were_certain() -> None:
                 if keys & {"text", "encoding", "universal_newlines"} and "errors" not in keys:
                     strict.append(f"{path.name}:{node.lineno}")
     assert strict == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4711\n",
+        "4711;cluster\n",
+        "Submitted batch job 4711\n",
+        "INFO: default account used\n4711;c1\n",
+        "*** Maintenance on 12 May ***\n\n4711\n* 2 GPUs left *\n",
+        "4711",
+    ],
+)
+def test_the_number_of_a_job_is_found_among_a_sites_words(text: str) -> None:
+    assert submitted(text) == "4711"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "Submitted batch job\n", "Welcome; 12;\n", "\ufffd\ufffd"])
+def test_where_there_is_no_number_nobody_knows_whether_a_job_came_of_it(text: str) -> None:
+    with pytest.raises(ClusterUnreachable, match="no number of a job"):
+        submitted(text)

@@ -33,7 +33,7 @@ def wait_for_report(study: Study) -> None:
 @pytest.mark.parametrize("parallel", [1, 4])
 def test_jobs_carry_a_study_through_its_stages(study: Study, parallel: int) -> None:
     """The last jobs of a stage leave together: none of them is taken for the one that begins the next."""
-    detached(study, parallel=parallel)
+    detached(study, parallel=parallel, **LASTING)
     wait_for_report(study)
     assert not study.kinds("o")
     study.check_projections("o", EPOCHS)

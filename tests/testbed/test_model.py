@@ -27,9 +27,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def alike(text: str, job: str) -> list[str]:
-    """Return the lines in their order, with one name for the job and one for every node."""
-    lines = text.replace(job, "JOB").splitlines()
-    return sorted(re.sub(r"\|(v100|rtx|n)-?\d+\b", "|NODE", line) for line in lines if "JOB" in line)
+    """Return the lines in their order, without the number of the job and with one name for every node."""
+    own = [line.removeprefix(job) for line in text.splitlines() if re.match(rf"{job}[_|]", line)]
+    return sorted(re.sub(r"\|(v100|rtx|n)-?\d+\b", "|NODE", line) for line in own)
 
 
 def test_queue_and_accounts_of_an_array_from_its_submission_to_its_end(cluster: Cluster) -> None:
