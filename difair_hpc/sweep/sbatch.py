@@ -50,6 +50,7 @@ def sbatch_text(
     from submitit.slurm.slurm import _make_sbatch_string
 
     options: dict[str, Any] = {"requeue": True}
+    go = "cd /" if folder == NOWHERE else f"cd {shlex.quote(str(folder))} || cd /"
     if profile.gpus is not None:
         options["gpus"] = profile.gpus
     asked: dict[str, Any] = {
@@ -68,7 +69,7 @@ def sbatch_text(
         "srun_args": ["--export=ALL"],  # what the lines of setup have set reaches the run, whatever the site enforces
         "array_parallelism": tasks,
         "map_count": tasks,
-        "setup": [*profile.setup, *setup, f"cd {shlex.quote(str(folder))} || cd {NOWHERE}", "code=0"],
+        "setup": [*profile.setup, *setup, go, "code=0"],
         "teardown": [*teardown, "exit $code"],
         "additional_parameters": {**options, **profile.sbatch},
     }
