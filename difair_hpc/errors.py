@@ -83,7 +83,7 @@ class LimitReached(ClusterUnreachable):
 
 
 class JobRefused(Failure):
-    """SLURM said that it will never take such a job."""
+    """SLURM, or its command here, will never take such a job; none came of it."""
 
 
 class RunFailed(Failure):

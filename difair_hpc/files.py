@@ -8,52 +8,62 @@ import errno
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from difair_hpc.disk import named_once, to_disk
 from difair_hpc.errors import DifairError, DiskFull, Failure, RootUnusable
 
 Form = Any
 """What plain data has to be: a type (`float`: a number), a pattern of a text, None, a tuple of possible forms, a list
 with the form of each element, or a dict with the form of each key; a key that ends in ? may be absent."""
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _LARGEST = 1e15
 """No time, count or size on record is larger; beyond it arithmetic on a damaged number would overflow."""
 
 
-def write_atomically(path: Path, *parts: bytes | memoryview | str, check: Callable[[], object] = lambda: None) -> Path:
+def write_atomically(
+    path: Path,
+    *parts: bytes | memoryview | str,
+    check: Callable[[], object] = lambda: None,
+    own: bool = False,
+) -> Path:
     """Replace `path` by `parts` (text as UTF-8) in one step and return it; a reader sees the old file or the new.
 
     Args:
         path: The file.
         parts: Its content, one after the other.
         check: Called when the new content is on the disk, right before it counts; if it raises, the old file stays.
+        own: Nobody else may write it, however many share the output root.
 
     Raises:
         DiskFull: no space is left; the old file is untouched.
         RootUnusable: the folder cannot be written.
     """
-    with _explained(path), _complete_copy(path, *parts) as copy:
+    with _explained(path), _complete_copy(path, *parts, own=own) as copy:
         check()
         copy.replace(path)
     return path
 
 
-def write_once(path: Path, content: bytes | str) -> bool:
+def write_once(path: Path, content: bytes | str, *, own: bool = False) -> bool:
     """Create `path` with `content` in one step unless it is there; return whether this call made it.
+
+    Args:
+        path: The file.
+        content: What it holds.
+        own: Nobody else may write it, however many share the output root.
 
     Raises:
         DiskFull: no space is left; nothing is left behind.
         RootUnusable: the folder cannot be written.
     """
-    with _explained(path), _complete_copy(path, content) as copy:
-        try:
-            path.hardlink_to(copy)
-        except FileExistsError:
-            return False
-        return True
+    with _explained(path), _complete_copy(path, content, own=own) as copy:
+        return named_once(path, copy)
 
 
 def append_line(path: Path, line: str) -> None:
@@ -71,7 +81,7 @@ def append_line(path: Path, line: str) -> None:
             torn = file.read(1) != b"\n"
         file.write((b"\n" if torn else b"") + line.encode() + b"\n")
         file.flush()
-        os.fsync(file.fileno())
+        to_disk(file.fileno())
 
 
 def read_json(path: Path, form: Form = object) -> Any | None:
@@ -90,11 +100,17 @@ def read_text(path: Path) -> str:
         Failure: it cannot be read at the moment.
     """
     try:
-        return path.read_text("utf-8", errors="replace")
+        with open(path, encoding="utf-8", errors="replace", opener=_without_waiting) as file:  # noqa: PTH123 - no opener there
+            return file.read()
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
             return ""
         raise Failure(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Open a file; of a pipe, which somebody has put in its place, nobody waits for the other end."""
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def parse_json(text: str, form: Form = object) -> Any | None:
@@ -136,6 +152,41 @@ def keep_private(root: Path) -> None:
     os.umask(~mode & 0o077)
 
 
+def possible_folder(path: Path, *, key: str) -> Path:
+    """Return the folder if it is there and can be written, or can be made; nothing is written.
+
+    Raises:
+        RootUnusable: neither; the message names `key`.
+    """
+    if any("\ud800" <= sign <= "\udfff" for sign in str(path)):
+        raise RootUnusable(f"{key}={ascii(str(path))} is no UTF-8 text, which addresses of files are; choose another.")
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "cannot be written" if there == path else f"cannot be made in {there}"
+        raise RootUnusable(f"{key}={path} {reason}; choose another folder with {key}=FOLDER.")
+    return path
+
+
+def make_own_folder(path: Path) -> Path:
+    """Make the folder, and those above it, so that nobody else may put something into it; return it.
+
+    Raises:
+        RootUnusable: it is another user's, or cannot be made.
+        DiskFull: no space is left there.
+    """
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if path.stat().st_mode & OTHERS_WRITE:
+            path.chmod(path.stat().st_mode & ~OTHERS_WRITE)
+    return path
+
+
+def is_own(path: Path) -> bool:
+    """Whether nobody but this user can have written the file, or what the folder lists."""
+    found = path.lstat()
+    return found.st_uid == os.geteuid() and not found.st_mode & OTHERS_WRITE and not stat.S_ISLNK(found.st_mode)
+
+
 def usable_folder(path: Path, *, key: str) -> Path:
     """Create the folder if needed, prove that it can be written, and return it.
 
@@ -148,7 +199,7 @@ def usable_folder(path: Path, *, key: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"x")
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _full(path) from error
         message = f"{key}={path} cannot be written ({error.strerror}); choose another folder with {key}=FOLDER."
         raise RootUnusable(message) from error
@@ -159,13 +210,15 @@ def usable_folder(path: Path, *, key: str) -> Path:
 
 
 @contextmanager
-def _complete_copy(path: Path, *parts: bytes | memoryview | str) -> Iterator[Path]:
+def _complete_copy(path: Path, *parts: bytes | memoryview | str, own: bool) -> Iterator[Path]:
     copy = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with copy.open("xb") as file:
+            if own:
+                os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & ~OTHERS_WRITE)
             file.writelines(part.encode() if isinstance(part, str) else part for part in parts)
             file.flush()
-            os.fsync(file.fileno())
+            to_disk(file.fileno())
         yield copy
     finally:
         copy.unlink(missing_ok=True)

@@ -11,7 +11,18 @@ PACKAGE = "difair_hpc"
 RANKS = {
     room: rank
     for rank, rooms in enumerate(
-        ["errors words", "files", "osr data", "train", "runs", "sweep report", "config", "drill", "cli", "__main__"]
+        [
+            "errors disk user words",
+            "files launch",
+            "osr data",
+            "train",
+            "runs",
+            "sweep report",
+            "config",
+            "drill",
+            "cli",
+            "__main__",
+        ]
     )
     for room in rooms.split()
 }

@@ -31,7 +31,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
         (["method=cac", "method.radius=3"], ["unknown key method.radius", "anchor_weight"]),
         (["method=cross_entropy", "method.alpha=3"], ["unknown key method.alpha", "name"]),
         (["benchmark=cifar11"], ["benchmark=cifar11", "cifar+10, cifar+50, cifar10, cifar10-all, digits"]),
-        (["benchmark=null"], ["benchmark=None", "digits"]),
+        (["benchmark=null"], ["benchmark=null", "digits"]),
         (["benchmark=[digits,mnist]"], ["benchmark=", "one of cifar+10"]),
         (["method=difare"], ["method=difare", "one of arpl, arpl_cs, cac, cross_entropy, dchs, difair, difair_std"]),
         (["protocol=long"], ["protocol=long", "one of paper, short"]),
@@ -66,7 +66,10 @@ def test_overlap_is_trained_when_it_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("word", "parts"),
     [
-        ("method.alpha=1,2", ["method.alpha=method.alpha=1,2", "one value", "difair sweep"]),
+        (
+            "method.alpha=1,2",
+            ["method.alpha=1,2", "one value", "difair sweep", "stages.coarse.space.method.alpha=[1,2]"],
+        ),
         ("seed=range(3)", ["seed", "one value"]),
         ("~split", ["~split", "one value"]),
         ("method.alpha", ["'method.alpha'", "is no key=value"]),

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from difair_hpc import __version__
-from difair_hpc.errors import DifairError
+from difair_hpc.cli.last_door import GONE, folder_is_gone, last_word
+from difair_hpc.errors import DifairError, UserError
+from difair_hpc.user import complete_environment
 
 VERBS = {
     "train": "train one run: difair train benchmark=mnist split=2 method=difair method.alpha=10",
@@ -36,9 +38,31 @@ _FILES = {"hold": "marking", "release": "marking", "cancel": "marking"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failure, 2 a mistake of the user, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    complete_environment()
     for stream in (sys.stdout, sys.stderr):  # a name on disk may have signs that the terminal does not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    try:
+        if folder_is_gone():
+            raise UserError(GONE)
+        return _command(words)
+    except DifairError as error:
+        return _explain(error, debug="--debug" in words)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; repeat the command to continue\n")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last door: a mistake of ours, or of what is around the process
+        if "--debug" in words:
+            raise
+        text, code = last_word(error)
+        sys.stderr.write(f"difair: {text}\n")
+        return code
+
+
+def _command(words: list[str]) -> int:
     verb = next((word for word in words if word in VERBS), None)
     parser = _parser(verb)
     arguments, rest = parser.parse_known_args(words)
@@ -49,29 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2 if words else 0
     arguments.words = [*getattr(arguments, "words", []), *rest]
-    try:
-        return int(_module(arguments.verb).run(arguments))
-    except DifairError as error:
-        return _explain(error, debug=arguments.debug)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; repeat the command to continue\n")
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except Exception as error:  # noqa: BLE001 - the last door: whatever comes here is a mistake of ours
-        if arguments.debug:
-            raise
-        sys.stderr.write(f"difair: internal error: {type(error).__name__}: {error} (--debug shows where)\n")
-        return 1
+    return int(_module(arguments.verb).run(arguments))
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="difair",
         description="DIFAIR hyperparameter studies on SLURM clusters and laptops.",
-        epilog="Settings are key=value words (Hydra's grammar): root=FOLDER data_root=FOLDER tracking_uri=URI "
-        "storage=URL.",
+        epilog="Settings are key=value words; numbers and lists are in Hydra's grammar: root=FOLDER data_root=FOLDER "
+        "tracking_uri=URI storage=URL.",
     )
     parser.add_argument("--version", action="version", version=f"difair-hpc {__version__}")
     parser.set_defaults(verb=None, debug=False)

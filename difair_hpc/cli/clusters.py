@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.errors import UserError
 from difair_hpc.files import read_json, write_atomically
+from difair_hpc.runs.cpus import usable_cpus, usable_threads
+from difair_hpc.runs.gpus import gpus_here
 from difair_hpc.runs.spec import build
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.ledger import ledger
@@ -40,7 +42,21 @@ class Request:
 def keep_request(root: Path, study: str, request: Request) -> None:
     """Remember the request in the study's folder."""
     content = json.dumps(dataclasses.asdict(request), indent=1)
-    write_atomically(ledger(root, study).path / "request.json", content)
+    write_atomically(ledger(root, study).path / "request.json", content, own=True)
+
+
+def asked_by_another(root: Path, study: str) -> str:
+    """Return the name of the other user who asked for a study; nothing if it was this one, or nobody knows.
+
+    The lines of set-up in a request, and the sweep files beside it, are executed by whoever repeats it.
+    """
+    path = ledger(root, study).path / "request.json"
+    if not path.exists() or (owner := path.stat().st_uid) == os.geteuid():
+        return ""
+    try:
+        return path.owner()
+    except KeyError:  # known by number alone
+        return str(owner)
 
 
 def request_of(root: Path, study: str) -> Request | None:
@@ -65,9 +81,10 @@ def connect(
         return slurm_cluster(study, profile, where, again=again, code=code)
     from difair_hpc.sweep.cluster import LocalCluster
 
-    gpus = _gpus(profile.device)
-    threads = max(1, len(os.sched_getaffinity(0)) // limits_of(profile).parallel)
-    return LocalCluster(where.root, profile.execution(where.data_root, threads=threads), gpus=gpus)
+    share = max(1, usable_cpus() // limits_of(profile).parallel)
+    execution = profile.execution(where.data_root, threads=share)
+    bounded = dataclasses.replace(execution, threads=usable_threads(execution.threads, cpus=share))
+    return LocalCluster(where.root, bounded, gpus=_gpus(profile.device))
 
 
 def slurm_cluster(
@@ -115,7 +132,7 @@ def limits_of(profile: Profile) -> Limits:
     if profile.executor == "slurm":
         parallel, per_job = profile.parallel or _SLURM_PARALLEL, profile.runs_per_job or 1
         return dataclasses.replace(rules, parallel=parallel, runs_per_job=per_job, lanes=profile.runs_per_gpu)
-    slots = _gpus(profile.device) * profile.runs_per_gpu or min(len(os.sched_getaffinity(0)), 4)
+    slots = len(_gpus(profile.device)) * profile.runs_per_gpu or min(usable_cpus(), 4)
     return dataclasses.replace(rules, parallel=profile.parallel or slots, runs_per_job=profile.runs_per_job)
 
 
@@ -124,9 +141,12 @@ def node_rule(profile: Profile) -> NodeRule:
     return NodeRule(after=profile.exclude_after, minutes=profile.exclude_minutes)
 
 
-def _gpus(device: str) -> int:
-    if device == "cpu":
-        return 0
-    import torch
+def threads_asked(profile: Profile) -> int | None:
+    """Return how many CPU threads each run is to have; None: its share of this machine."""
+    from difair_hpc.sweep.sbatch import THREADS
 
-    return torch.cuda.device_count()
+    return profile.threads or (THREADS if profile.executor == "slurm" else None)
+
+
+def _gpus(device: str) -> tuple[str, ...]:
+    return () if device == "cpu" else gpus_here()

@@ -15,20 +15,30 @@ from pathlib import Path
 from difair_hpc import config
 from difair_hpc.cli.clusters import limits_of
 from difair_hpc.cli.screen import console
-from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidValue, RootUnusable, UnknownKey
-from difair_hpc.files import usable_folder
-from difair_hpc.runs.probe import machine
+from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidValue, UnknownKey
+from difair_hpc.files import possible_folder, usable_folder
+from difair_hpc.runs.probe import file_abilities, machine
+from difair_hpc.runs.sqlite import sqlite_path
+from difair_hpc.runs.suspects import tight_limits
 from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.checks import Check, machine_checks, site_checks
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.nodejob import ask_node
 from difair_hpc.sweep.profile import Profile
+from difair_hpc.sweep.queue import shared_cache
 from difair_hpc.sweep.sbatch import sbatch_text
 from difair_hpc.sweep.site import ask_site, submit_limits
 
 MOUNTS = Path("/proc/self/mountinfo")
 FREE_GB = 5.0
 """Below it a study may not find room."""
+
+_FOLLOWS = {
+    "fsync": "after a crash of the machine the newest files may be lost",
+    "rename": "nothing can be written whole there: choose another folder with root=FOLDER",
+    "hard link": "runs are claimed by a rename that replaces nothing, or by a file made exclusively",
+    "flock": "MLflow's SQLite store may say that it is locked: name a server with tracking_uri=URL",
+}
 
 SHARED = re.compile(r"nfs\d?|lustre|gpfs|beegfs.*|ceph|wekafs|panfs|cifs|smb3|orangefs|glusterfs|fuse\..+")
 LOCAL = re.compile(r"ext\d|xfs|btrfs|zfs|tmpfs|overlay|ramfs")
@@ -70,8 +80,11 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
     """Yield the checks of this machine and, for a profile of SLURM jobs, of the site and one of its nodes."""
     jobs, data = profile.executor == "slurm", _data_check(where.data_root)
     yield _root_check(where.root, unproven=jobs and not arguments.inside and not arguments.on_node)
+    yield _abilities_check(where.root)
+    yield from [_cache_check()] if jobs else []
     yield from (_storage_check(where), _tracking_check(where), data)
-    here = machine()
+    yield from _limit_checks()
+    here = machine(in_job=arguments.inside)
     yield from machine_checks(profile, here, runs_here=arguments.inside or not jobs)
     if not jobs:
         yield Check("ok", "runs at once", str(limits_of(profile).parallel))
@@ -88,7 +101,13 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
         yield Check("FAIL", "SLURM", str(error))
         return
     if arguments.on_node:
-        yield from _node_checks(where.root, profile, arguments.words, data)
+        yield from _node_checks(where.root, profile, [*arguments.words, *where.as_words()], data)
+
+
+def _limit_checks() -> Iterator[Check]:
+    """Yield what of this shell's limits may end a run without a message; nothing: there is none."""
+    for limit in tight_limits():
+        yield Check("warn", "shell", limit, "torch and CUDA alone take 5 GB of addresses before anything is computed")
 
 
 def _commands_check() -> Check:
@@ -104,15 +123,14 @@ def _commands_check() -> Check:
 
 def _root_check(root: Path, *, unproven: bool) -> Check:
     """Check the output root, which is made by the first run; `unproven`: compute nodes are to see it."""
-    there = next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
+    there = _nearest(root)
     try:
+        possible_folder(root, key="root")
         if there == root:
             usable_folder(root, key="root")
-        elif not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
-            raise RootUnusable(f"root={root} cannot be made in {there}; choose another folder with root=FOLDER.")
     except DifairError as error:
         return Check("FAIL", "output root", str(error))
-    free, kind = shutil.disk_usage(there).free / 2**30, file_system(MOUNTS.read_text("utf-8"), there.resolve())
+    free, kind = shutil.disk_usage(there).free / 2**30, file_system(_mounts(), there.resolve())
     shared = "shared" if SHARED.fullmatch(kind) else "of one machine" if LOCAL.fullmatch(kind) else "perhaps shared"
     found = f"{root} can be {'written' if there == root else 'made'}, {free:.1f} GB free, {kind or '?'} ({shared})"
     if free < FREE_GB:
@@ -121,6 +139,42 @@ def _root_check(root: Path, *, unproven: bool) -> Check:
         advice = "compute nodes must see it: choose root=FOLDER on a shared file system; --on-node proves it"
         return Check("warn", "output root", found, advice)
     return Check("ok", "output root", found)
+
+
+def _nearest(root: Path) -> Path:
+    """Return the output root, or the folder that is there already and in which it would be made."""
+    return next(path for path in (root, *root.parents) if os.access(path, os.F_OK))
+
+
+def _abilities_check(root: Path) -> Check:
+    """Try what the engine asks of the file system of the output root, and say what follows where it cannot do it."""
+    there = _nearest(root)
+    said = file_abilities(there)
+    if said["write"]:
+        return Check("FAIL", "root's files", f"{there}: {said['write']}", "choose another folder with root=FOLDER")
+    lacks = {name: why for name, why in said.items() if why}
+    if not lacks:
+        return Check("ok", "root's files", "fsync, rename, hard links and flock work")
+    found = "; ".join(f"no {name} ({why})" for name, why in lacks.items())
+    return Check(
+        "FAIL" if "rename" in lacks else "warn", "root's files", found, "; ".join(_FOLLOWS[name] for name in lacks)
+    )
+
+
+def _cache_check() -> Check:
+    """Try the folder in which commands share squeue's answer."""
+    cache = shared_cache()
+    alone = "each command asks squeue for itself, and studies go on: free space there, or set XDG_CACHE_HOME"
+    if cache is None:
+        return Check("warn", "squeue's cache", "there is no ~/.cache that can be written", alone)
+    lacks = [f"no {name} ({why})" for name, why in file_abilities(cache.parent).items() if why and name != "hard link"]
+    if lacks:
+        return Check("warn", "squeue's cache", f"{cache.parent}: {'; '.join(lacks)}", alone)
+    return Check("ok", "squeue's cache", f"{cache.parent} can be written and locked")
+
+
+def _mounts() -> str:
+    return MOUNTS.read_text("utf-8", errors="surrogateescape")  # as paths are
 
 
 def file_system(mountinfo: str, path: Path) -> str:
@@ -158,8 +212,8 @@ def _tracking_check(where: config.Settings) -> Check:
     uri = where.tracking_uri or default_uri(where.root)
     if uri == "none":
         return Check("ok", "MLflow", "off (tracking_uri=none)")
-    if uri.startswith("sqlite:///"):
-        return _file_check(uri)
+    if (path := sqlite_path(uri)) is not None:
+        return _file_check(uri, path)
     if not uri.startswith(("http://", "https://")):
         return Check("unknown", "MLflow", f"{uri}: doctor asks servers (http) only")
     try:
@@ -167,33 +221,34 @@ def _tracking_check(where: config.Settings) -> Check:
     except (OSError, ValueError) as error:
         advice = "start the server, choose another with tracking_uri=URI, or do without: tracking_uri=none"
         return Check("FAIL", "MLflow", f"{uri}: {error}", advice)
+    from difair_hpc.runs.answers import require_mlflow
     from difair_hpc.runs.store import client_of, explained
 
     try:
         with explained(uri):
-            client_of(uri).search_experiments(max_results=1)
+            client = client_of(uri)
+            require_mlflow(client, uri, "difair")
+            client.search_experiments(max_results=1)
     except DifairError as error:
         return Check("FAIL", "MLflow", str(error))
     return Check("ok", "MLflow", f"{uri} answers")
 
 
-def _file_check(uri: str) -> Check:
+def _file_check(uri: str, path: Path) -> Check:
     """Check that the installed MLflow can use a store in a file, without changing it."""
-    from difair_hpc.runs.server import made_anew
-    from difair_hpc.runs.store import schema_of
+    from difair_hpc.runs.sqlite import made_anew, schema_of
 
-    path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():
         return Check("ok", "MLflow", f"{uri} is made by the first run")
-    if not path.stat().st_size:
-        return Check("ok", "MLflow", f"{uri} is there, and empty")
+    if path.is_file() and not path.stat().st_size:
+        return Check("ok", "MLflow", f"{uri} is there, and empty: the first run fills it")
     try:
         found, own = schema_of(path)
     except DifairError as error:
         return Check("FAIL", "MLflow", str(error))
     if found != own:
         said = f"{uri} has schema {found}, the installed MLflow has {own}: another version wrote it"
-        return Check("FAIL", "MLflow", said, made_anew(str(path)))
+        return Check("FAIL", "MLflow", said, made_anew(path))
     return Check("ok", "MLflow", f"{uri} is there")
 
 

@@ -1,7 +1,7 @@
 """A study under way: ticks, live progress, MLflow, and the report at its end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 TICK_SECONDS = {"local": 0.5, "slurm": 1.0}
 """Between two looks at the run folders; squeue is asked less often."""
 _GRACE_SECONDS = 20.0
+_LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Drive:
@@ -52,8 +53,11 @@ class Drive:
         self.seen: Sequence[StageView] = []
         self.flag = StopFlag()
         """Set by whoever wants this command to leave."""
-        self.unanswered = False
-        """Whether the last tick came to nothing, because SLURM or Optuna's database did not answer."""
+        self.unanswered = ""
+        """What was said where the last tick came to nothing, because SLURM or Optuna's database did not answer."""
+        self.patience = 0.0
+        """Seconds for which a single tick that comes to nothing is tried again."""
+        self.screen = console(lasting=True)
         self._again = again
         self._code = code
         self._at_work = False
@@ -68,7 +72,7 @@ class Drive:
 
     def verdict(self) -> int:
         """Say what the study waits for or lacks, and return the exit code."""
-        screen, seen = console(), self.seen
+        screen, seen = self.screen, self.seen
         if seen and seen[-1].waits:
             held = sum(state.hold == "held" for state in seen[-1].states.values())
             reason = seen[-1].halted or f"{run_count(held, 'are')} held, and nothing else is left to do"
@@ -79,6 +83,16 @@ class Drive:
         if lost:
             screen.print(f"{run_count(len(lost))} failed for good, missing in the tables; difair status says why")
         return 1 if lost else 0
+
+    def say_stop(self, reason: str) -> None:
+        """Say at once that a signal has come, what happens now, and what another Ctrl-C does."""
+        if self.profile.executor == "slurm":
+            self.screen.print(f"{reason}: this command leaves, jobs go on without it; Ctrl-C again leaves at once")
+        else:
+            text = (
+                f"runs save and leave, which takes up to {_GRACE_SECONDS:.0f} s; Ctrl-C again leaves them to themselves"
+            )
+            self.screen.print(f"{reason}: {text}")
 
     def _whole(self, held: Attempt, *, once: bool) -> None:
         from difair_hpc.cli.progress import StudyProgress
@@ -97,21 +111,22 @@ class Drive:
             nodes=node_rule(self.profile),
             counts=held.counts,
         )
-        screen = console()
+        screen = self.screen
         screen.print(f"study {self.study.name}: runs in {root / 'runs'}, {limits.parallel} at once", soft_wrap=True)
         with StudyProgress(screen, [stage.name for stage in self.study.stages]) as progress:
-            shipping, tracker = Shipping(progress.warn), _tracker(self.where, self.study.name)
+            shipping, tracker = Shipping(progress.warn), _tracker(self.where, self.study.name, progress.warn)
             with shipping.beside(partial(self._ship, tracker)) if tracker is not None else nullcontext():
                 try:
                     self._at_work = True
                     self._loop(reconciler, progress, once=once)
-                    if self.flag and cluster.detached:
-                        screen.print(f"{self.flag.reason}: jobs go on without this command")
-                    elif self.flag:
-                        screen.print(f"{self.flag.reason}: runs save and leave")
+                    if self.flag and not cluster.detached:
                         _leave(cluster)
+                except KeyboardInterrupt:  # a second Ctrl-C
+                    if not cluster.detached:
+                        cluster.stop()
+                    raise
                 finally:
-                    self._at_work = cluster.detached and (self.unanswered or self._goes_on())
+                    self._at_work = cluster.detached and (bool(self.unanswered) or self._goes_on())
         ended = complete(self.study, self.seen)
         if ended and self.profile.report:
             publish(self.where, self.study.name, screen, tracked=tracker is not None)
@@ -137,10 +152,11 @@ class Drive:
 
     def _loop(self, reconciler: "Reconciler", progress: "StudyProgress", *, once: bool) -> None:
         wishes = Wishes(ledger(self.where.root, self.study.name).path)
+        until, pause = time.monotonic() + self.patience, TICK_SECONDS[self.profile.executor]
         while True:
             if not once:
                 wishes.take()
-            self.unanswered = False
+            self.unanswered = ""
             try:
                 self.seen = reconciler.tick()
                 progress.show(self.seen)
@@ -149,12 +165,24 @@ class Drive:
             except (ClusterUnreachable, StorageUnreachable) as error:
                 if isinstance(error, StorageUnreachable) and not self.seen:
                     raise  # it never could be used: a mistake, more likely than bad luck
-                self.unanswered = True
-                progress.warn(f"{error} Jobs that run go on; {'the next tick tries' if once else 'trying'} again.")
+                self.unanswered = str(error)
+            again = not once or (bool(self.unanswered) and time.monotonic() < until)
+            later = "trying" if again else "the next tick tries"
+            progress.outage(self.unanswered and f"{self.unanswered} Jobs that run go on; {later} again.")
             ended = complete(self.study, self.seen) or (bool(self.seen) and self.seen[-1].waits)
-            if self.flag or once or ended:
+            if self.flag or ended or not again:
                 return
-            time.sleep(TICK_SECONDS[self.profile.executor])
+            if once:
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            self._rest(pause)
+            if self.flag:  # another look would start again what has just saved and left
+                return
+
+    def _rest(self, seconds: float) -> None:
+        """Wait, unless somebody asks to stop."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self.flag:
+            time.sleep(min(left, TICK_SECONDS["slurm"]))
 
 
 def complete(study: StudySpec, seen: "Sequence[StageView]") -> bool:
@@ -170,13 +198,14 @@ def _leave(cluster: "Cluster") -> None:
         time.sleep(1.0)
 
 
-def _tracker(where: config.Settings, study: str) -> "Tracker | None":
+def _tracker(where: config.Settings, study: str, tell: Callable[[str], object]) -> "Tracker | None":
     if where.tracking_uri == "none":
         return None
     from difair_hpc.cli.figures import draw_run
     from difair_hpc.runs.tracking import Tracker, default_uri
 
-    return Tracker(where.tracking_uri or default_uri(where.root), root=where.root, study=study, draw=draw_run)
+    uri = where.tracking_uri or default_uri(where.root)
+    return Tracker(uri, root=where.root, study=study, draw=draw_run, tell=tell)
 
 
 def _last_word(tracker: "Tracker", *, ended: bool) -> None:

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from difair_hpc import config
-from difair_hpc.cli.clusters import request_of, rules_of, slurm_cluster
+from difair_hpc.cli.clusters import request_of, rules_of, slurm_cluster, threads_asked
+from difair_hpc.cli.train import experiment
 from difair_hpc.errors import DataDamaged, DifairError, InvalidValue, NewerSchema
 from difair_hpc.files import read_json
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import read_mark
+from difair_hpc.runs.refused import Refusals, grouped
+from difair_hpc.runs.shown import run_count
+from difair_hpc.runs.tracking import default_uri
 from difair_hpc.sweep.cluster import MemoryCluster
 from difair_hpc.sweep.damage import damaged_in_study
 from difair_hpc.sweep.jobs import Job
@@ -35,6 +39,8 @@ class StudyOverview:
     """Those that have not ended; empty where it runs in local processes."""
     notes: tuple[str, ...] = ()
     """What is to be said of the whole study."""
+    threads: int | None = None
+    """CPU threads that its profile asks for; None: each run's share of the machine."""
     gpu_share: float | None = None
     """GPUs that a run holds while it works; None: its profile asks for none."""
 
@@ -56,7 +62,7 @@ def overview(where: config.Settings, names: Sequence[str] = ()) -> list[StudyOve
     result = [_study(where, name, stages[name], first=firsts[name]) for name in names or found]
     if not names:
         known_runs = {row.signature for study in result for row in study.rows}
-        single = _single(where.root, known_runs, first=1 + sum(counts))
+        single = _single(where, known_runs, first=1 + sum(counts))
         result += [single] if single.rows or single.notes else []
     return result
 
@@ -85,24 +91,47 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
     if refused is not None:
         again = "run difair sweep --tick from cron, or difair resume"
         notes.append(f"jobs could not carry the study on ({refused['node']}: {refused['message']}); {again}")
+    notes += lacking(where, name)
     sight = Sight(where.root, cluster or MemoryCluster(lambda _: None), record=False)
     sight.expect(jobs)
     by_run = {signature: job for job in jobs for signature in job.runs}
     rows: list[RunRow] = []
+    used: dict[str, int | None] = {}
     for stage in stages:
         pruned = pruned_runs(ledger(where.root, name), stage.get("book", ""), where.root)
         for trial in stage["trials"]:
             view = replace(sight.view(trial["signature"]), pruned=pruned.get(trial["signature"], ""))
             row = _row(view, by_run.get(trial["signature"]), limits)
+            used[row.signature] = view.state.threads
             place: dict[str, Any] = {"index": first + len(rows), "study": name, "stage": stage["name"]}
             epochs = row.epochs or _epochs(where.root, row.signature)
             rows.append(replace(row, **place, parameters=trial["parameters"], epochs=epochs))
+    asked = None if request is None else threads_asked(request.profile)
+    notes += _fewer_threads([*used.values()], asked)
     share = 1 / request.profile.runs_per_gpu if request is not None and request.profile.has_gpus else None
-    return StudyOverview(study=name, rows=_with_time_left(rows), jobs=jobs, notes=tuple(notes), gpu_share=share)
+    told: dict[str, Any] = {"jobs": jobs, "notes": tuple(notes), "threads": asked, "gpu_share": share}
+    return StudyOverview(study=name, rows=_with_time_left(rows), **told)
 
 
-def _single(root: Path, known: set[str], *, first: int) -> StudyOverview:
+def _fewer_threads(used: Sequence[int | None], asked: int | None) -> list[str]:
+    """Say that runs have fewer CPU threads than the profile asks for."""
+    fewer = [count for count in used if count is not None and asked is not None and count < asked]
+    if not fewer:
+        return []
+    counts = " or ".join(map(str, sorted(set(fewer))))
+    why = "they may use no more CPUs (affinity, a cgroup's quota, or runs side by side)"
+    return [f"{run_count(len(fewer), 'have')} {counts} of the {asked} CPU threads that the profile asks for: {why}"]
+
+
+def lacking(where: config.Settings, study: str) -> list[str]:
+    """Return what MLflow has refused of a study, one sentence each."""
+    uri = where.tracking_uri or default_uri(where.root)
+    return grouped(Refusals(where.root, uri, study))
+
+
+def _single(where: config.Settings, known: set[str], *, first: int) -> StudyOverview:
     """Return the runs that no study asked for."""
+    root = where.root
     sight = Sight(root, MemoryCluster(lambda _: None), record=False)
     rows: list[RunRow] = []
     notes: list[str] = []
@@ -120,6 +149,7 @@ def _single(root: Path, known: set[str], *, first: int) -> StudyOverview:
         next_ = row.next if row.state == "done" else f"difair resume {row.signature} goes on with it"
         place: dict[str, Any] = {"index": first + len(rows), "study": "train", "stage": "single", "next": next_}
         rows.append(replace(row, **place, parameters=parameters, epochs=spec["protocol"]["epochs"]))
+    notes += lacking(where, experiment(where.tracking_uri or default_uri(root)))
     return StudyOverview(study="train", rows=_with_time_left(rows), notes=tuple(notes))
 
 

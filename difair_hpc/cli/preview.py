@@ -9,6 +9,7 @@ from difair_hpc.errors import UserError
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.cost import StageCost, gpu_hours, planned_runs, relative_time
+from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.rungs import in_words
 from difair_hpc.sweep.space import certain_trials, foreseen, run_of, searched_methods, takers
@@ -19,6 +20,8 @@ from difair_hpc.words import counted
 def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: Console) -> None:
     """Print the runs of each stage as far as they are known, and the GPU-hours of all."""
     total = 0
+    place = ledger(where.root, study.name).path
+    screen.print(f"study {study.name} in {place}, cluster={profile.name}", soft_wrap=True, markup=False)
     for stage, cost in zip(study.stages, stage_costs(study), strict=True):
         waits = stage.search == "optuna" or stage.chosen_in or any(axis.chosen_in for axis in stage.space)
         wanted = [] if waits else certain_trials(stage, {}, [])
@@ -48,6 +51,9 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
             f"{most}about {counted(hours, 'GPU-hour', form='.0f')} if nothing were done yet, {_rate(profile)}",
             soft_wrap=True,
         )
+        if hours > profile.ask_above_gpu_hours:
+            limit = f"ask_above_gpu_hours={profile.ask_above_gpu_hours:g}"
+            screen.print(f"more than {limit}: it asks before it begins, and -y answers yes", soft_wrap=True)
     screen.print(f"{run_count(total, 'are')} certain from the start; nothing was started")
 
 

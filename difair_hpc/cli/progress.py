@@ -57,6 +57,7 @@ class StudyProgress:
         self._live = Live(console=screen, refresh_per_second=4, transient=True) if screen.is_terminal else None
         self._said: dict[str, str] = {}
         self._last_line = 0.0
+        self._out_since = 0.0
         self._clock = _Clock()
 
     def __enter__(self) -> "StudyProgress":
@@ -75,6 +76,15 @@ class StudyProgress:
         if text not in self._said:
             self._said[text] = "said"
             self._screen.print(f"warning: {text}", markup=False)
+
+    def outage(self, text: str) -> None:
+        """Say once per outage what does not answer, whatever words it finds later, and once that it answers again."""
+        if text and not self._out_since:
+            self._out_since = time.monotonic()
+            self._screen.print(f"warning: {text}")
+        elif self._out_since and not text:
+            self._screen.print(f"it answers again, after {duration(time.monotonic() - self._out_since)}")
+            self._out_since = 0.0
 
     def show(self, seen: Sequence[StageView]) -> None:
         """Show where the stages stand."""

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from rich.table import Table as ScreenTable
 from difair_hpc import config
 from difair_hpc.cli.gather import split_pictures, study_costs, study_histories, study_images, study_rows
 from difair_hpc.cli.needs import require_root
+from difair_hpc.cli.overview import lacking
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import InvalidValue, UserError
 from difair_hpc.runs.server import server_of
@@ -60,7 +62,7 @@ def publish(
     from difair_hpc.report.page import study_note, write_report
     from difair_hpc.report.tables_of import main_tables, study_tables
 
-    study = study_rows(where.root, name, rescore=rescore)
+    study = replace(study_rows(where.root, name, rescore=rescore), refused=tuple(lacking(where, name)))
     images = study_images(where.root, study)
     tables = study_tables(study, images)
     pictures, unread = split_pictures(where.root, where.data_root, study)
@@ -80,7 +82,7 @@ def publish(
         screen.print(screen_table(table))
     for note in dict.fromkeys(note for table in shown for note in table.notes):
         screen.print(f"  {note}", markup=False)
-    for problem in dict.fromkeys([*images.problems, *unread]):
+    for problem in dict.fromkeys([*images.problems, *unread, *study.refused]):
         screen.print(f"  {problem}", markup=False)
     show_places(where, {"report": folder / "report.md", "page": folder / "report.html"}, screen, tracked=tracked)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from difair_hpc import config
 from difair_hpc.cli import sweep, train
-from difair_hpc.cli.clusters import Request, request_of
+from difair_hpc.cli.clusters import Request, asked_by_another, request_of
 from difair_hpc.cli.marking import apply, mark_folder
 from difair_hpc.cli.overview import overview
-from difair_hpc.cli.screen import console
+from difair_hpc.cli.screen import complain, console
 from difair_hpc.cli.selection import SELECTORS, split_words
 from difair_hpc.errors import UserError
 from difair_hpc.runs.marks import read_mark
@@ -53,7 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
             mark_folder("resume", ledger(where.root, study).path)
             unfinished.add(study)
     single = [row.signature for row in rows if row.study == train.STUDY]
-    codes = [repeat(where, name, attach=arguments.attach) for name in sorted(unfinished - {train.STUDY})]
+    codes = []
+    for name in sorted(unfinished - {train.STUDY}):
+        if other := asked_by_another(where.root, name):
+            complain(f"study {name} is left to {other}, who asked for it: what its jobs execute is theirs to say")
+            codes.append(1)
+        else:
+            codes.append(repeat(where, name, attach=arguments.attach))
     codes += [train.train_folder(where, signature) for signature in single]
     if not codes:
         screen.print("nothing is left to do")
@@ -71,17 +77,21 @@ def repeat(where: config.Settings, study: str, *, attach: bool) -> int:
     if folder.is_dir():
         os.chdir(folder)  # where its own sweeps/ and slurm/ are
     detached = request.profile.executor == "slurm" and not attach
-    return sweep.run(_as_arguments(request, where, detached=detached))
+    return sweep.run(_as_arguments(request, where, study, detached=detached))
 
 
 def _brought_along(words: Sequence[str], root: Path) -> list[str]:
     """Return the words of a request with what lay below its output root below this one: it may have been moved."""
-    old = next((word.removeprefix("root=").strip("\"'") for word in reversed(words) if word.startswith("root=")), "")
-    if not old or Path(old) == root:
-        return list(words)
-    return [word if word.startswith("root=") else word.replace(f"{old}/", f"{root}/") for word in words]
+    old = str(config.parse(words).get("root", root))
+
+    def brought(word: str) -> str:
+        ((key, value),) = config.parse([word]).items()
+        return config.word(key, value.replace(f"{old}/", f"{root}/")) if f"{old}/" in str(value) else word
+
+    return list(words) if Path(old) == root else [brought(word) for word in words if not word.startswith("root=")]
 
 
-def _as_arguments(request: Request, where: config.Settings, *, detached: bool) -> argparse.Namespace:
-    words = [*_brought_along(request.words, where.root), f"root={where.root}"]
+def _as_arguments(request: Request, where: config.Settings, study: str, *, detached: bool) -> argparse.Namespace:
+    words = _brought_along(request.words, where.root)
+    words = [*words, config.word("study", study), config.word("root", where.root)]
     return argparse.Namespace(name=request.name, detach=detached, tick=False, dry_run=False, yes=True, words=words)

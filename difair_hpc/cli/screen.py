@@ -1,16 +1,70 @@
 """What commands share of the screen: one console, and sizes of time."""
 
+import os
+import sys
 import time
+from contextlib import suppress
+from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
 
 
-def console() -> Console:
-    """Return a console for standard output; wide and without colour where it is no terminal."""
-    found = Console(highlight=False, soft_wrap=False)
+def console(*, lasting: bool = False) -> Console:
+    """Return a console for standard output; wide and without colour where it is no terminal.
+
+    What is printed is shown as it is: [brackets] and :colons: of a path or an error are no markup.
+
+    Args:
+        lasting: Go on when standard output cannot be written any more; else that ends the command, as with `| head`.
+    """
+    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+    if lasting:
+        plain["file"] = cast("IO[str]", Lasting(sys.stdout))
+    found = Console(**plain, soft_wrap=False)
     if not found.is_terminal:
-        return Console(highlight=False, width=max(found.width, 160), no_color=True)
+        return Console(**plain, width=max(found.width, 160), no_color=True)
     return found
+
+
+class Lasting:
+    """A stream whose reader may go while the work goes on: a closed terminal or pipe, a log on a full disk."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to the stream for as long as that is possible."""
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer as the stream does, whether it is a terminal for example."""
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write the text, or leave it unwritten."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            return self._lost(error)
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._lost(error)
+
+    def _lost(self, error: OSError) -> int:
+        """Let all that follows, and what the stream holds back, go nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        complain(f"standard output cannot be written any more ({error.strerror}); the work goes on without it")
+        return 0
+
+
+def complain(text: str) -> None:
+    """Say on standard error what went wrong beside the work; where nobody can read it, nobody is told."""
+    with suppress(OSError):
+        sys.stderr.write(f"warning: {text}\n")
+        sys.stderr.flush()
 
 
 def duration(seconds: float | None) -> str:

@@ -1,29 +1,35 @@
 """`difair sweep NAME`: drive a study to its report; repeated after any end, it continues and repeats nothing."""
 
 import argparse
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from difair_hpc import config
 from difair_hpc.cli.clusters import Request, keep_request
 from difair_hpc.cli.drive import Drive, complete
-from difair_hpc.cli.needs import require_data
+from difair_hpc.cli.needs import Need, all_missing, needs_of_study
 from difair_hpc.cli.preview import confirm, preview
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import folders, places_of, sweep_files
-from difair_hpc.errors import InvalidValue, RunBusy
+from difair_hpc.errors import ClusterUnreachable, InvalidValue, RunBusy
 from difair_hpc.files import keep_private, usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.code import freeze
+from difair_hpc.runs.place import allocation_end
 from difair_hpc.runs.stop import stop_on_signal
 from difair_hpc.sweep.lease import Wishes, is_attended, lease, tick_in_turn
-from difair_hpc.sweep.ledger import ledger
+from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.spec import StudySpec
 
 _PATIENCE_SECONDS = 60.0
 """Time for which a command waits for a job that ticks the study at this moment."""
+_JOB_PATIENCE_SECONDS = 7200.0
+_JOB_MARGIN_SECONDS = 120.0
+"""A job whose runs are over keeps its place for so long where SLURM does not answer, and leaves before its time is up;
+meanwhile SLURM starts nobody else's job."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,26 +51,49 @@ def run(arguments: argparse.Namespace) -> int:
     values = config.parse(arguments.words)
     where = config.settings(values)
     profile = config.profile(where.cluster, config.cluster_keys(values))
-    study = config.study(arguments.name, values)
+    study = config.study(arguments.name, values, lambda name: _stages(where.root, name))
+    needs = _needs(arguments, study, profile, where)
     if arguments.dry_run:
         preview(study, profile, where, console())
-        return 0
-    once = arguments.detach or arguments.tick
-    if once and profile.executor != "slurm":
-        raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
+        return all_missing(needs)
+    for need in needs:
+        need()
     keep_private(where.root)
     usable_folder(where.root, key="root")
     folder = usable_folder(ledger(where.root, study.name).path, key="root")
-    require_data(_benchmarks(study), where)
     begun = (folder / "waves").is_dir()
     if not (arguments.yes or arguments.tick or begun) and not confirm(study, profile, console()):
         return 0
-    if not arguments.tick:
-        words = (*arguments.words, *_places(where))
-        request = Request(name=arguments.name, words=words, folder=str(Path.cwd()), profile=profile)
-        keep_request(where.root, study.name, request)
+    words = tuple(_words(arguments, profile, where))
+    request = Request(name=arguments.name, words=words, folder=str(Path.cwd()), profile=profile)
     drive = _drive(arguments, study, profile, where)
-    return _tick(drive, folder, waits=arguments.detach) if once else _attend(drive, folder)
+    once = arguments.detach or arguments.tick
+
+    def drives(held: Attempt) -> None:
+        """Do one command's work on the study; only who holds it says how it was asked for."""
+        if not arguments.tick:
+            keep_request(where.root, study.name, request)
+        (drive.tick if once else drive.attend)(held)
+
+    return _tick(drive, folder, drives, waits=arguments.detach) if once else _attend(drive, folder, drives)
+
+
+def _needs(arguments: argparse.Namespace, study: StudySpec, profile: Profile, where: config.Settings) -> list[Need]:
+    """Return what is needed before anything begins."""
+
+    def jobs() -> None:
+        if (arguments.detach or arguments.tick) and profile.executor != "slurm":
+            raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
+
+    folder = ledger(where.root, study.name).path
+    return [jobs, *needs_of_study(study, profile, where, folder, submits=not arguments.tick)]
+
+
+def _stages(root: Path, study: str) -> Collection[str] | None:
+    """Return the names of the stages of a study that was begun before; None: there is none."""
+    if study not in studies(root):
+        return None
+    return [stage["name"] for stage in (ledger(root, study).description() or {"stages": []})["stages"]]
 
 
 def _list() -> int:
@@ -82,49 +111,66 @@ def _drive(arguments: argparse.Namespace, study: StudySpec, profile: Profile, wh
     if profile.executor != "slurm":
         return Drive(study, profile, where)
     code = freeze(where.root, folders())
-    again = ["sweep", arguments.name, "--tick", *arguments.words, *_places(where)]
+    again = ["sweep", arguments.name, "--tick", *_words(arguments, profile, where)]
     return Drive(study, profile, where, again=again, code=code)
 
 
-def _places(where: config.Settings) -> list[str]:
-    """Return the settings as words, since the environment may have said them and another one may not."""
-    addresses = {"storage": where.storage, "tracking_uri": where.tracking_uri}
-    said = [f'{key}="{address}"' for key, address in addresses.items() if address]
-    return [f"root={where.root}", f"data_root={where.data_root}", *said]
+def _words(arguments: argparse.Namespace, profile: Profile, where: config.Settings) -> list[str]:
+    """Return the words of the command with all that the environment has said; the last of a key."""
+    device = [config.word("cluster.device", profile.device)] if os.environ.get("DIFAIR_DEVICE") else []
+    words = [*arguments.words, *device, *where.as_words()]
+    return list({word.partition("=")[0]: word for word in words}.values())
 
 
-def _attend(drive: Drive, folder: Path) -> int:
+def _attend(drive: Drive, folder: Path, drives: Callable[[Attempt], None]) -> int:
     """Drive the study to its end, or until somebody asks to stop."""
     patience = _PATIENCE_SECONDS if drive.profile.executor == "slurm" else 0.0
-    with _held(folder, patience=patience) as held, stop_on_signal() as drive.flag:
-        drive.attend(held)
+    with _held(folder, patience=patience) as held, stop_on_signal(drive.say_stop) as drive.flag:
+        drives(held)
         held.end("stopped" if drive.flag else "finished")
     if drive.flag and Wishes(folder).stands():
         tick_in_turn(folder, drive.tick)  # a job asked while this command was leaving
     if drive.flag:
-        console().print(f"stopped by {drive.flag.reason}; the same command continues, finished runs are not repeated")
+        drive.screen.print(
+            f"stopped by {drive.flag.reason}; the same command continues, finished runs are not repeated"
+        )
         return 130
     return drive.verdict()
 
 
-def _tick(drive: Drive, folder: Path, *, waits: bool) -> int:
+def _tick(drive: Drive, folder: Path, drives: Callable[[Attempt], None], *, waits: bool) -> int:
     """Look at the study once."""
-    with stop_on_signal() as drive.flag:
+    drive.patience = _job_patience()
+    with stop_on_signal(drive.say_stop) as drive.flag:
         until = time.monotonic() + (_PATIENCE_SECONDS if waits and not is_attended(folder) else 0.0)
-        while not (ticked := tick_in_turn(folder, drive.tick)) and not drive.flag and time.monotonic() < until:
+        while not (ticked := tick_in_turn(folder, drives)) and not drive.flag and time.monotonic() < until:
             time.sleep(1.0)
     if drive.flag:
         return 130
     if not ticked:
-        console().print("another process drives the study at this moment; it looks again before it leaves")
+        drive.screen.print("another process drives the study at this moment; it looks again before it leaves")
         return 0
     if drive.unanswered:
-        console().print("nothing was submitted: repeat the command when SLURM answers")
-        return 1
+        raise ClusterUnreachable(
+            f"nothing was submitted: repeat the command when SLURM answers ({drive.unanswered.rstrip('.')})."
+        )
     if not drive.seen or not (complete(drive.study, drive.seen) or drive.seen[-1].waits):
-        console().print("jobs carry the study on: the last one writes the report; difair status shows where it stands")
+        drive.screen.print(
+            "jobs carry the study on: the last one writes the report; difair status shows where it stands"
+        )
         return 0
     return drive.verdict()
+
+
+def _job_patience() -> float:
+    """Return for how long a job's last step waits for SLURM, seconds: if it is the last job, nobody else would tick.
+
+    Of several such jobs one waits: the others see that it drives the study, and leave it their wish.
+    """
+    if "DIFAIR_LEAVING" not in os.environ:
+        return 0.0
+    end = allocation_end()
+    return _JOB_PATIENCE_SECONDS if end is None else min(_JOB_PATIENCE_SECONDS, end - time.time() - _JOB_MARGIN_SECONDS)
 
 
 def _held(folder: Path, *, patience: float) -> Attempt:
@@ -137,8 +183,3 @@ def _held(folder: Path, *, patience: float) -> Attempt:
             if is_attended(folder) or time.monotonic() > until:
                 raise
             time.sleep(1.0)
-
-
-def _benchmarks(study: StudySpec) -> set[str]:
-    named: Sequence[object] = [stage.base["benchmark"] for stage in study.stages if "benchmark" in stage.base]
-    return {str(name) for name in named} | {name for stage in study.stages for name in stage.benchmarks}

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from difair_hpc import config
 from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
-from difair_hpc.errors import DataDamaged, NewerSchema, RunBusy, UserError
-from difair_hpc.files import keep_private
+from difair_hpc.errors import RunBusy, UserError
+from difair_hpc.files import keep_private, possible_folder
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.shown import placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
@@ -21,12 +21,14 @@ _REBUILT_FROM = {"book", "axes", "objectives", "sampler"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
     parser.add_argument("--rebuild", action="store_true", help="only into an empty MLflow store and Optuna storage")
+    parser.add_argument("--retry", action="store_true", help="send again what MLflow has refused")
     parser.add_argument("words", nargs="*", metavar="key=value", help="root=FOLDER, tracking_uri=URI, storage=URL")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ship the runs of all studies, and the single ones; then rebuild the searches."""
     where = config.settings_only(arguments.words)
+    possible_folder(where.root, key="root")
     require_root(where, arguments.words)
     keep_private(where.root)
     screen = console()
@@ -36,21 +38,25 @@ def run(arguments: argparse.Namespace) -> int:
     def tell(line: str) -> None:
         screen.print(line, soft_wrap=True, markup=False)
 
-    unreadable: list[str] = []
+    missing: list[str] = []
     if where.tracking_uri != "none":
-        shipped, unreadable = synchronise(where)
+        shipped, missing = synchronise(where, retry=arguments.retry)
         tell(f"{run_count(shipped, 'are')} up to date in MLflow")
     searches, trials = rebuild_searches(where, tell)
-    tell(
-        f"Optuna: {counted(searches, 'study')}, {counted(trials, 'trial')} in {where.storage or where.root / 'studies'}"
-    )
-    for problem in unreadable:
+    kept = where.storage or where.root / "studies"
+    tell(f"Optuna: {counted(searches, 'study')}, {counted(trials, 'trial')} in {kept}")
+    for problem in missing:
         tell(f"left out: {problem}")
-    return 1 if unreadable else 0
+    return 1 if missing else 0
 
 
-def synchronise(where: config.Settings) -> tuple[int, list[str]]:
-    """Ship every run folder under the root; return how many there were, and what is said of those nobody can read."""
+def synchronise(where: config.Settings, *, retry: bool = False) -> tuple[int, list[str]]:
+    """Ship every run folder under the root; return how many are up to date, and what is missing of the others, and why.
+
+    Args:
+        where: The root, and the store.
+        retry: Send again what the store has refused.
+    """
     from difair_hpc.cli.figures import draw_run
     from difair_hpc.cli.train import STAGE, experiment
     from difair_hpc.runs.reap import reap
@@ -58,36 +64,36 @@ def synchronise(where: config.Settings) -> tuple[int, list[str]]:
 
     uri = where.tracking_uri or default_uri(where.root)
     known: set[str] = set()
-    unreadable: dict[str, str] = {}
+    trackers: list[Tracker] = []
 
-    def ship(tracker: Tracker, signature: str, stage: str, label: str, pruned: str | None = None) -> None:
-        try:
-            tracker.ship(run_folder(where.root, signature), stage=stage, label=label, pruned=pruned)
-        except (DataDamaged, NewerSchema) as error:
-            unreadable[signature] = str(error)
+    def tracker_of(study: str) -> Tracker:
+        trackers.append(Tracker(uri, root=where.root, study=study, draw=draw_run, retry=retry))
+        return trackers[-1]
 
     for name in studies(where.root):
-        tracker = Tracker(uri, root=where.root, study=name, draw=draw_run)
-        book = ledger(where.root, name)
+        tracker, book = tracker_of(name), ledger(where.root, name)
         described = book.description() or {"stages": []}
         pruned = {one["name"]: pruned_runs(book, one.get("book", ""), where.root) for one in described["stages"]}
         for signature, places in placed(described).items():
             known.add(signature)
             for stage, label in places:
-                ship(tracker, signature, stage, label, pruned[stage].get(signature, ""))
+                reason = pruned[stage].get(signature, "")
+                tracker.ship(run_folder(where.root, signature), stage=stage, label=label, pruned=reason)
         if described["stages"] and all(stage["complete"] for stage in described["stages"]):
             tracker.finish_study()
     single = [p.parent.name for p in (where.root / "runs").glob("*/spec.json") if p.parent.name not in known]
-    if single:
-        tracker = Tracker(uri, root=where.root, study=experiment(uri), draw=draw_run)
-        for signature in single:
-            ship(tracker, signature, STAGE, signature)
+    tracker = tracker_of(experiment(uri))
+    for signature in single:
+        tracker.ship(run_folder(where.root, signature), stage=STAGE, label=signature)
     reap(uri, where.root)
-    return len({*known, *single} - unreadable.keys()), list(unreadable.values())
+    incomplete = {signature for tracker in trackers for signature in tracker.incomplete}
+    missing = [problem for tracker in trackers for problem in tracker.problems]
+    return len({*known, *single} - incomplete), list(dict.fromkeys(missing))
 
 
 def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tuple[int, int]:
     """Bring Optuna's side of every study up to date; return how many searches and trials, and tell what is left out."""
+    from difair_hpc.cli.clusters import asked_by_another
     from difair_hpc.cli.resume import repeat
     from difair_hpc.sweep.lease import Wishes, lease
     from difair_hpc.sweep.study import rebuild
@@ -110,7 +116,7 @@ def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tup
         except RunBusy:
             tell(f"Optuna: study {name} is left to the command that drives it at this moment")
             continue
-        if Wishes(folder.path).stands():
+        if Wishes(folder.path).stands() and not asked_by_another(where.root, name):
             repeat(where, name, attach=False)  # a job asked for a tick while the study was held here
     return len(counts), sum(counts)
 

@@ -9,6 +9,7 @@ from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import manual, places_of
 from difair_hpc.errors import InvalidValue, UserError
+from difair_hpc.launch import SAFE_PATH
 from difair_hpc.runs.server import WITHOUT_JOBS
 from difair_hpc.runs.tracking import default_uri
 
@@ -58,6 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     # MLflow's own list of trusted names holds patterns such as 10.*, which a page of 10.evil.example could use.
     trusted = ",".join(f"{name}:{arguments.port}" for name in ("127.0.0.1", "localhost", "[::1]"))
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", arguments.host]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", arguments.host]
     command += ["--port", str(arguments.port), "--workers", "1", "--allowed-hosts", trusted]
-    os.execve(sys.executable, command, {**os.environ, **WITHOUT_JOBS})
+    os.execve(sys.executable, command, {**os.environ, **SAFE_PATH, **WITHOUT_JOBS})

@@ -1,6 +1,7 @@
 """`difair why RUN`: how its attempts ended, the end of its log, what happens next, and how to repeat it by hand."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain one run."""
-    where, _, row = one(arguments.words)
+    where, study, row = one(arguments.words)
     folder, screen = run_folder(where.root, row.signature), console()
     note = f" ({row.note})" if row.note else ""
     screen.print(f"run {row.signature}  {row.study}/{row.stage}  {run_label(row.parameters)}", soft_wrap=True)
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         screen.print(f"damaged: {path}: {meaning}", soft_wrap=True, markup=False)
     attempts = views(folder.path)
     for attempt in attempts:
-        _tell(attempt, screen)
+        _tell(attempt, screen, asked=study.threads)
     if attempts and attempts[-1].end is not None and attempts[-1].end.get("trace"):
         screen.print(f"\nthe last error:\n{attempts[-1].end['trace'].rstrip()}", soft_wrap=True, markup=False)
     _tell_log(where.root, attempts, screen)
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(attempt: AttemptView, screen: Console) -> None:
+def _tell(attempt: AttemptView, screen: Console, *, asked: int | None) -> None:
     place = attempt.place
     where = " ".join(part for part in (place.node, f"job {place.job}" if place.job else "") if part)
     epoch, step = attempt.position
@@ -60,6 +61,8 @@ def _tell(attempt: AttemptView, screen: Console) -> None:
     else:
         end = attempt.end or {"reason": "died", "message": ""}
         said = f"{end['reason']} {end.get('signal', '')} {end['message']}".strip()
+    fewer = attempt.threads is not None and asked is not None and attempt.threads < asked
+    position += f", with {attempt.threads} of the {asked} CPU threads that the profile asks for" if fewer else ""
     text = f"attempt {attempt.number}  {where}  {duration(attempt.seconds)}, to {position}; {said}"
     screen.print(text, soft_wrap=True, markup=False)
 
@@ -78,5 +81,9 @@ def _tell_log(root: Path, attempts: list[AttemptView], screen: Console) -> None:
 def _by_hand(folder: RunFolder, where: config.Settings) -> str:
     if not (folder.path / "spec.json").exists():
         return "it was not submitted yet; difair sweep does that"
-    words = " ".join(config.words_of(folder.spec()))
-    return f"difair train {words} root={where.root} data_root={where.data_root}"
+    words = [
+        *config.words_of(folder.spec()),
+        config.word("root", where.root),
+        config.word("data_root", where.data_root),
+    ]
+    return f"difair train {shlex.join(words)}"

@@ -1,33 +1,43 @@
 """From YAML files and `key=value` words to dataclasses; every complaint names key, value and what is allowed.
 
-Hydra parses the words and composes the group files. A user's own ./sweeps and ./slurm come before the shipped ones.
+Words are read by words.py, files by yamls.py; Hydra composes the group files. A user's own ./sweeps and ./slurm come
+before the shipped ones.
 """
 
 import copy
-import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from difair_hpc.config.places import UNREADABLE, choices, found, own_folder, places_of, read_yaml
+from difair_hpc.config.edits import edited, said_of, set_key
+from difair_hpc.config.groups import composed, own_files
+from difair_hpc.config.kinds import GROUPS
+from difair_hpc.config.places import checked_name, choices, found, own_folder, places_of, shown
+from difair_hpc.config.words import ALIASES, Values, parse, typed, word
+from difair_hpc.config.yamls import read_yaml
+from difair_hpc.data.splits import BENCHMARKS
 from difair_hpc.errors import InvalidValue, UnknownKey, UserError
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
-from difair_hpc.sweep.address import checked, checked_tracking, without_secret
+from difair_hpc.runs.sqlite import absolute_uri
+from difair_hpc.sweep.address import checked, checked_tracking
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.rules import check_keys, check_rules
 from difair_hpc.sweep.space import foreseen, run_keys
 from difair_hpc.sweep.spec import Axis, ChoiceRule, StageSpec, StudySpec
 
-GROUPS = ("benchmark", "method", "protocol")
-"""Keys whose value is the name of a file in sweeps/<key>/."""
+__all__ = ["parse", "typed", "word"]  # of words.py, with all that is defined here
+
 RUN_KEYS = {*GROUPS, "network", "split", "seed", "data"}
 """First parts of the keys that say what a run is."""
 SETTING_KEYS = {"root", "data_root", "tracking_uri", "storage", "cluster", "execution"}
 """First parts of the keys that say where and how."""
-_ALIASES = {"benchmark.split": "split", "benchmark.verify": "data.verify"}
-_SHORT = {**_ALIASES, "benchmark.name": "benchmark", "method.name": "method"}
+SINGLE = "train"
+"""What single runs have for a study."""
+_SHORT = {**ALIASES, "benchmark.name": "benchmark", "method.name": "method"}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,51 +55,27 @@ class Settings:
     cluster: str
     """Name of the profile in slurm/."""
 
-
-Values = dict[str, Any]
-
-
-def parse(words: Sequence[str]) -> Values:
-    """Return key to value of `key=value` words in Hydra's grammar.
-
-    Raises:
-        UserError: a word that is no `key=value`, or one that asks for several values at once.
-    """
-    values: Values = {}
-    if not words:
-        return values
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    parser = OverridesParser.create()
-    for word in words:
-        try:
-            override = parser.parse_override(word)
-        except (HydraException, ValueError) as error:
-            reason = f"{word!r} is no key=value ({str(error).splitlines()[0]})"
-            raise UserError(f"{without_secret(reason)}; write for example method.alpha=10.") from error
-        if not override.key_or_group:
-            raise UserError(f"{word!r} is no key=value (the key is missing); write for example method.alpha=10.")
-        key = _ALIASES.get(override.key_or_group, override.key_or_group)
-        if override.is_delete() or override.is_sweep_override():
-            allowed = "one value; several are searched by a sweep file, see difair sweep --help"
-            raise InvalidValue(key, without_secret(word), allowed)
-        values[key] = override.value()
-    return values
+    def as_words(self) -> list[str]:
+        """Return where things are as words: the environment may have said it, and that of a job may not."""
+        addresses = {"storage": self.storage, "tracking_uri": self.tracking_uri}
+        said = [word(key, address) for key, address in addresses.items() if address]
+        return [word("root", self.root), word("data_root", self.data_root), *said]
 
 
 def settings(values: Values) -> Settings:
     """Take the settings out of `values` (their keys are removed) and complete them from the environment."""
+    for key in ("root", "data_root"):
+        if values.get(key) == "":
+            raise InvalidValue(key, "''", "a folder", advice="Is the variable empty that was to name it?")
     root = values.pop("root", None) or os.environ.get("DIFAIR_ROOT") or "outputs"
     data_root = values.pop("data_root", None) or os.environ.get("DIFAIR_DATA") or "data"
+    tracking = checked_tracking(values.pop("tracking_uri", None) or os.environ.get("MLFLOW_TRACKING_URI") or "")
     return Settings(
         root=own_folder("root", root),
         data_root=own_folder("data_root", data_root),
-        tracking_uri=checked_tracking(
-            str(values.pop("tracking_uri", None) or os.environ.get("MLFLOW_TRACKING_URI") or "")
-        ),
-        storage=checked(str(values.pop("storage", os.environ.get("DIFAIR_STORAGE")) or "")),
-        cluster=str(values.pop("cluster", "local")),
+        tracking_uri=absolute_uri(tracking, Path.cwd()),
+        storage=checked(values.pop("storage", os.environ.get("DIFAIR_STORAGE")) or ""),
+        cluster=values.pop("cluster", "local"),
     )
 
 
@@ -121,23 +107,30 @@ def run(values: Mapping[str, Any]) -> RunSpec:
     """Build the run that the values describe: groups by their files, then every other key on top.
 
     Raises:
-        UnknownKey, InvalidValue: names the key and what is allowed.
+        UnknownKey, InvalidValue: names the key and what is allowed, and the user's own file if that is to blame.
     """
     for key in values:
         if key.split(".")[0] not in RUN_KEYS:
             raise UnknownKey(key, RUN_KEYS | SETTING_KEYS)
-    groups = tuple((group, str(values[group])) for group in GROUPS if group in values)
-    content = copy.deepcopy(_composed(groups, tuple(places_of("sweeps"))))
+    groups = {key: value for key, value in values.items() if key in GROUPS}
+    return _blaming(own_files(groups), lambda words: _run({**groups, **words}), values)
+
+
+def _run(values: Mapping[str, Any]) -> RunSpec:
+    content = copy.deepcopy(composed(values))
     for key, value in values.items():
         if key not in GROUPS:
-            _set(content, _ALIASES.get(key, key), value)
+            set_key(content, ALIASES.get(key, key), value)
     for key in ("network", "data"):
-        _mapping(key, content[key])
+        _mapping(key, content.setdefault(key, {}))
     data = content.pop("data")
     if set(data) - {"verify"}:
         raise UnknownKey(f"data.{min(set(data) - {'verify'})}", ["verify"])
     content["benchmark"] |= {"split": content.pop("split", 0), "verify": data.get("verify", True)}
-    return run_spec(_with_coefficient(content))
+    spec = run_spec(_with_coefficient(content))
+    if spec.benchmark.name not in BENCHMARKS:
+        raise InvalidValue("benchmark.name", spec.benchmark.name, "one of " + ", ".join(BENCHMARKS))
+    return spec
 
 
 def words_of(spec: RunSpec) -> list[str]:
@@ -147,9 +140,9 @@ def words_of(spec: RunSpec) -> list[str]:
     short: list[str] | None = None
     for protocol in choices("protocol"):
         base = flat(run({**groups, "protocol": protocol}).to_dict())
-        differ = [f"{_SHORT.get(key, key)}={_word(wanted[key])}" for key in wanted if wanted[key] != base.get(key)]
+        differ = [word(_SHORT.get(key, key), wanted[key]) for key in wanted if wanted[key] != base.get(key)]
         if short is None or len(differ) + 3 < len(short):
-            short = [*(f"{group}={name}" for group, name in groups.items()), f"protocol={protocol}", *differ]
+            short = [*(word(*group) for group in groups.items()), word("protocol", protocol), *differ]
     assert short is not None, "there is at least one protocol"
     return short
 
@@ -161,41 +154,95 @@ def build_run(base: Mapping[str, Any], parameters: Mapping[str, Any]) -> RunSpec
 
 def profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profile:
     """Read slurm/<name>.yaml, the user's own first; DIFAIR_DEVICE, where it is set, stands for its device."""
-    content = read_yaml(found(places_of("slurm"), name, key="cluster"))
+    path = found(places_of("slurm"), name, key="cluster")
+    content = read_yaml(path, under="cluster")
     device = {"device": os.environ["DIFAIR_DEVICE"]} if os.environ.get("DIFAIR_DEVICE") else {}
-    for key, value in {**device, **(overrides or {})}.items():
-        _set(content, key, value)
-    return build(Profile, {"name": name, **content}, key="cluster")
+
+    def made(words: Mapping[str, Any]) -> Profile:
+        whole = copy.deepcopy(content)
+        for key, value in words.items():
+            set_key(whole, key, value)
+        return build(Profile, {"name": name, **whole}, key="cluster")
+
+    return _blaming(shown(path), made, {**device, **(overrides or {})})
 
 
-def study(name: str, values: Values) -> StudySpec:
+def study(name: str, values: Values, kept: Callable[[str], Collection[str] | None] = lambda _: None) -> StudySpec:
     """Read sweeps/<name>.yaml, the user's own first; keys of a run in `values` hold for every stage.
+
+    Args:
+        name: Of the file.
+        values: What words say.
+        kept: Tells the stages of a study that was begun before, whose names stay what they are; None: there is none.
 
     Raises:
         UserError: there is no such sweep file; the ones there are listed.
-        UnknownKey, InvalidValue: names the key and what is allowed.
+        UnknownKey, InvalidValue: names the key and what is allowed, and the file if that is to blame.
     """
-    content = read_yaml(found(places_of("sweeps"), name, key="sweep"))
+    path = found(places_of("sweeps"), name, key="sweep")
+    content = read_yaml(path)
     if not _mapping("stages", content.get("stages") or {}):
-        raise UserError(f"sweeps/{name}.yaml names no stages; see sweeps/digits.yaml for what one looks like.")
+        raise UserError(f"{shown(path)} names no stages; see sweeps/digits.yaml for what one looks like.")
+    return _blaming(shown(path), lambda words: _study(name, content, words, kept), values)
+
+
+def _study(
+    name: str, content: Values, values: Mapping[str, Any], kept: Callable[[str], Collection[str] | None]
+) -> StudySpec:
     everywhere = {key: value for key, value in values.items() if key.split(".")[0] in RUN_KEYS}
-    for key, value in values.items():
-        if key in everywhere:
-            continue
-        first, second, *_ = [*key.split("."), ""]
-        if first not in content:
-            raise UnknownKey(key, {*content, *RUN_KEYS, *SETTING_KEYS})
-        if first == "stages" and second not in content["stages"]:
-            raise UnknownKey(key, [f"stages.{stage}" for stage in content["stages"]])
-        _set(content, key, value)
+    words = {key: value for key, value in values.items() if key not in everywhere}
+    for key, value in words.items():
+        if key.startswith("execution."):
+            advice = f"Runs of a study are executed as their profile says: cluster.{key.partition('.')[2]}."
+            raise InvalidValue(key, value, "difair train alone", advice=advice)
+        if key.split(".")[0] not in {*content, "study"}:
+            raise UnknownKey(key, {*content, "study", *RUN_KEYS, *SETTING_KEYS})
+    content = edited(content, words)
     unknown = set(content) - {"study", "stages"}
     if unknown:
         raise UnknownKey(min(unknown), ["study", "stages"], where=f"sweeps/{name}.yaml")
-    stages = tuple(_stage(key, value, everywhere) for key, value in _mapping("stages", content["stages"]).items())
-    spec = StudySpec(name=str(content.get("study", name)), stages=stages)
+    title = str(content.get("study", name))
+    _check_names(title, content["stages"], kept(title))
+    stages = []
+    for key, value in content["stages"].items():
+        own = said_of(key, words)
+        stages.append(_stage(key, value, {name: said for name, said in everywhere.items() if name not in own}))
+    spec = StudySpec(name=title, stages=tuple(stages))
     built = {stage.name: [build_run(stage.base, parameters) for parameters in foreseen(stage)] for stage in stages}
     check_rules(spec, built)
     return spec
+
+
+def _check_names(study: str, stages: Collection[str], kept: Collection[str] | None) -> None:
+    """Refuse names that files, folders, jobs and pages cannot have; those of a study that was begun before stay.
+
+    Raises:
+        InvalidValue: names the key and what is allowed.
+    """
+    if kept is None:
+        checked_name("study", study)
+        if study == SINGLE:
+            raise InvalidValue("study", study, f"another name: {SINGLE} is that of the runs of difair train")
+    for stage in stages:
+        if stage not in (kept or ()):
+            checked_name("stages", stage)
+            if "." in stage:
+                raise InvalidValue("stages", stage, "a name without a dot, which parts keys such as stages.final.seeds")
+
+
+def _blaming(file: str, make: Callable[[Mapping[str, Any]], T], words: Mapping[str, Any]) -> T:
+    """Return what is made of the words on top of a file; a complaint that the file alone brings about names it."""
+    try:
+        return make(words)
+    except UserError as error:
+        if not file or file in str(error):
+            raise
+        try:
+            make({})
+        except UserError as alone:
+            if str(alone) == str(error):
+                raise UserError(f"{file}: {error}") from error
+        raise
 
 
 def _stage(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any]) -> StageSpec:
@@ -223,15 +270,6 @@ def _axis(key: str, name: str, content: Any) -> Axis:
     raise InvalidValue(key, content, "a list of values, {low: 0.2, high: 0.5} or {chosen_in: STAGE}")
 
 
-def _word(value: Any) -> str:
-    """Return a plain value in Hydra's grammar."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_word, value))}]"
-    return repr(value) if isinstance(value, float) else str(value)
-
-
 def _with_coefficient(content: Values) -> Values:
     method = dict(content["method"])
     if "radius" not in method or "radius_coefficient" not in method:
@@ -244,54 +282,7 @@ def _with_coefficient(content: Values) -> Values:
     return {**content, "method": {key.removeprefix("method."): value for key, value in keys.items()}}
 
 
-@functools.cache
-def _composed(groups: tuple[tuple[str, str], ...], folders: tuple[Path, ...]) -> Values:
-    """Compose the group files; `folders` are where they come from, a part of what the cache goes by."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    for group, choice in groups:
-        if choice not in choices(group):
-            raise InvalidValue(group, choice, "one of " + ", ".join(choices(group)))
-    _search_own_folder_first()
-    with initialize_config_dir(str(folders[-1]), version_base="1.3"):
-        try:
-            composed = compose("config", overrides=[f"{group}={choice}" for group, choice in groups])
-            content = OmegaConf.to_container(composed, resolve=True)
-        except (HydraException, OmegaConfBaseException, *UNREADABLE) as error:
-            places = ", ".join(str(folder / group / f"{choice}.yaml") for group, choice in groups for folder in folders)
-            raise UserError(f"the files of the run do not fit together ({places}): {error}") from error
-    assert isinstance(content, dict), "Hydra composes mappings"
-    for group, choice in groups:
-        _mapping(f"sweeps/{group}/{choice}.yaml", content[group])
-    return {str(key): value for key, value in content.items()}
-
-
-def _search_own_folder_first() -> None:
-    from hydra.core.config_search_path import ConfigSearchPath
-    from hydra.core.plugins import Plugins
-    from hydra.plugins.search_path_plugin import SearchPathPlugin
-
-    class OwnFolderFirst(SearchPathPlugin):
-        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            for folder in places_of("sweeps")[:-1]:
-                search_path.prepend("own", folder.as_uri())
-
-    Plugins.instance().register(OwnFolderFirst)
-
-
 def _mapping(key: str, value: Any) -> Values:
     if not isinstance(value, dict):
         raise InvalidValue(key, value, "a mapping of keys to values")
     return value
-
-
-def _set(content: Values, key: str, value: Any) -> None:
-    *parents, leaf = key.split(".")
-    for parent in parents:
-        content = content.setdefault(parent, {})
-        if not isinstance(content, dict):
-            raise UnknownKey(key, [parent])
-    content[leaf] = value

@@ -5,14 +5,25 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from difair_hpc.config.yamls import read_yaml
 from difair_hpc.errors import InvalidValue, UserError
 
-UNREADABLE = (yaml.YAMLError, OSError, ValueError, RecursionError)
-"""What reading a YAML file may raise: no YAML, no file, no text, or lists in lists without an end."""
+_NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,99}")
+NAMES = "letters, digits, . _ + and -, at most 100 of them, and no . or - to begin with"
+_FILE = re.compile(r"(?![.-])[^\0/]{1,60}")
+"""Name of a YAML file, without its ending, or of a folder of such."""
+
+
+def checked_name(key: str, name: str) -> str:
+    """Return a name that is going to be that of a file or folder, of a job and of pages.
+
+    Raises:
+        InvalidValue: it could not be one.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidValue(key, repr(name), NAMES)
+    return name
 
 
 def folders() -> dict[str, Path]:
@@ -26,7 +37,11 @@ def folders() -> dict[str, Path]:
 
 def choices(group: str) -> list[str]:
     """Return the names of the files of a group, such as benchmark."""
-    return sorted({path.stem for folder in places_of("sweeps") for path in (folder / group).glob("*.yaml")})
+    return sorted({name for folder in places_of("sweeps") for name in _names(folder / group)})
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.stem for path in folder.glob("*.yaml") if path.is_file()]
 
 
 def places_of(name: str) -> list[Path]:
@@ -46,19 +61,35 @@ def _shipped(name: str) -> Path:
     return installed if installed.is_dir() else package.parent / name
 
 
+def shown(path: Path) -> str:
+    """Return a file as messages name it: by what is below this folder where it is below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def found(folders: Sequence[Path], name: str, *, key: str) -> Path:
     """Return the file of a name in the first folder that has it.
 
     Raises:
-        InvalidValue: none has it; names `key` and the files that are there.
+        InvalidValue: it is no name, or none has it; names `key` and the files that are there.
+        UserError: what has the name there is no file.
     """
+    own = f"Your own go to {Path.cwd() / folders[-1].name}."
+    if not all(_FILE.fullmatch(part) for part in name.split("/")):
+        allowed = f"the name of a file in {folders[-1].name}/, without its ending"
+        raise InvalidValue(key, repr(name), allowed, advice=own)
     for folder in folders:
-        if os.path.isfile(path := folder / f"{name}.yaml"):  # noqa: PTH113 (Path.is_file raises where a name is too long)
+        path = folder / f"{name}.yaml"
+        if path.is_file():
             return path
-    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")} - {"config"})
-    raise InvalidValue(
-        key, name, "one of " + ", ".join(names), advice=f"Your own go to {Path.cwd() / folders[-1].name}."
-    )
+        if os.path.lexists(path):
+            what = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no file"
+            raise UserError(f"{shown(path)} is {what}; rename or remove it, or choose another {key}.")
+    names = sorted({name for folder in folders for name in _names(folder)} - {"config"})
+    if other := next((folder for folder in folders if os.path.lexists(folder / f"{name}.yml")), None):
+        own = f"{shown(other / name)}.yml would be read if it ended in .yaml."
+    if name.endswith(".yaml") and name.removesuffix(".yaml") in names:
+        own = f"Write {name.removesuffix('.yaml')}: the name without its ending."
+    raise InvalidValue(key, name, "one of " + ", ".join(names), advice=own)
 
 
 def sweep_files() -> dict[str, tuple[Path, str]]:
@@ -69,7 +100,7 @@ def sweep_files() -> dict[str, tuple[Path, str]]:
     files: dict[str, tuple[Path, str]] = {}
     for folder in places_of("sweeps"):
         for path in sorted(folder.glob("*.yaml")):
-            if path.stem == "config":  # of a single run, or another tool's
+            if path.stem == "config" or not path.is_file():  # of a single run, or another tool's; no file
                 continue
             try:
                 content = read_yaml(path)
@@ -92,6 +123,8 @@ def own_folder(key: str, value: object) -> Path:
     Raises:
         InvalidValue: it cannot, such as one whose name is too long.
     """
+    if "\0" in str(value):
+        raise InvalidValue(key, repr(value), "a folder that can be looked at")
     path = Path(str(value)).absolute()
     try:
         path.is_dir()
@@ -99,18 +132,3 @@ def own_folder(key: str, value: object) -> Path:
         advice = f"This one cannot be: {error.strerror}."
         raise InvalidValue(key, value, "a folder that can be looked at", advice=advice) from error
     return path
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
-
-    Raises:
-        UserError: it holds none.
-    """
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except UNREADABLE as error:
-        raise UserError(f"{path} is no YAML file: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping of keys to values.")
-    return content

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from difair_hpc import config
+from difair_hpc.config import word
 from difair_hpc.drill.facts import folder_facts, point_facts, trial_facts
 from difair_hpc.drill.faults import Injection, Tell
 from difair_hpc.drill.kinds import KINDS, NEEDS, Need, faketime
@@ -23,6 +24,7 @@ from difair_hpc.drill.servers import mlflow_server, mount, postgres_programs, po
 from difair_hpc.errors import InvalidValue
 from difair_hpc.files import usable_folder
 from difair_hpc.runs.spec import ExecutionSpec
+from difair_hpc.runs.sqlite import sqlite_uri
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.words import counted
 
@@ -86,7 +88,7 @@ def planned(words: Sequence[str], *, count: int, seed: int, kinds: Sequence[str]
         raise InvalidValue("--faults", count, "a whole number of at least 1")
     where = config.settings(values)
     local = config.profile(where.cluster, {}).executor == "local"
-    own = [f"data_root={where.data_root}", f"cluster={where.cluster}", *_own_settings(local=local, count=count)]
+    own = [word("data_root", where.data_root), word("cluster", where.cluster), *_own_settings(local=local, count=count)]
     given = [word for word in words if word.partition("=")[0] not in ("root", "data_root", "cluster")]
     values = config.parse([*own, *given])
     config.settings(values)
@@ -162,9 +164,10 @@ def executed(drill: Drill, tell: Tell) -> Outcome:
         tell(f"undisturbed study in {quiet}")
         # It needs no checkpoint and has nothing to wait for; how often a run saves or pauses must not matter.
         at_ease = ["cluster.checkpoint_epochs=50", "cluster.pause_seconds=0"]
-        scene.said("sweep", STUDY, "-y", f"root={quiet}", "tracking_uri=none", 'storage=""', *drill.words, *at_ease)
-        uri = f"sqlite:///{quiet / 'mlflow.db'}"
-        scene.said("sync", f"root={quiet}", f"tracking_uri={uri}", 'storage=""')
+        places = [word("root", quiet), "tracking_uri=none", word("storage", "")]
+        scene.said("sweep", STUDY, "-y", *places, *drill.words, *at_ease)
+        uri = sqlite_uri(quiet / "mlflow.db")
+        scene.said("sync", word("root", quiet), word("tracking_uri", uri), word("storage", ""))
         expected = {**folder_facts(quiet, STUDY), **trial_facts(quiet, STUDY, ""), **point_facts(uri, STUDY)}
         undisturbed = time.monotonic() - began
         tell(f"it took {undisturbed:.0f} s; now {counted(len(drill.faults), 'fault')}")
@@ -189,7 +192,8 @@ def _differing(scene: Scene, expected: dict[str, str]) -> list[str]:
     """Bring the projections up to date, and compare."""
     found: list[str] = []
     for storage in dict.fromkeys([scene.storage, "", scene.database_url]):
-        scene.said("sync", f"root={scene.root}", f"tracking_uri={scene.tracking_uri}", f'storage="{storage}"')
+        places = [word("root", scene.root), word("tracking_uri", scene.tracking_uri), word("storage", storage)]
+        scene.said("sync", *places)
         facts = {**folder_facts(scene.root, STUDY), **trial_facts(scene.root, STUDY, storage)}
         found += differences(expected, {**facts, **point_facts(scene.tracking_uri, STUDY)})
     return list(dict.fromkeys(found))
@@ -219,7 +223,9 @@ def _scene(drill: Drill) -> Iterator[Scene]:
         tracking=tracking,
         tracking_uri=uri,
     )
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = signal.getsignal(signal.SIGTERM)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         if "database" in kinds:
             scene.database, scene.database_url = postgres_server(place, environment)

@@ -7,7 +7,6 @@ not happen, such as a process that was given up and still writes what counts.
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from difair_hpc.drill.scene import STUDY, Scene, Standing, standing
 from difair_hpc.drill.servers import Server
 from difair_hpc.errors import Failure
 from difair_hpc.files import write_atomically
+from difair_hpc.launch import python
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import newest, view
 from difair_hpc.runs.spec import plain
+from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.train import checkpoint
 
@@ -95,7 +96,7 @@ def _server(of: Callable[[Scene], Server | None], *, in_database: bool = False) 
 
 def _requeued(scene: Scene, _fault: Fault, target: Standing) -> str:
     job = target.attempt.place.job
-    subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True)
+    run_command(["scontrol", "requeue", job])
     _wait_for_end(scene, target)
     return f"scontrol requeue {job}"
 
@@ -103,7 +104,7 @@ def _requeued(scene: Scene, _fault: Fault, target: Standing) -> str:
 def _node_lost(scene: Scene, _fault: Fault, target: Standing) -> str:
     node = target.attempt.place.node
     scene.lost.add(node)
-    subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=drill"], check=True)
+    run_command(["scontrol", "update", f"nodename={node}", "state=down", "reason=drill"])
     time.sleep(5.0)
     scene.bring_back(node)
     return f"node {node} down for 5 s"
@@ -188,8 +189,8 @@ def _clock_moved(scene: Scene, fault: Fault, target: Standing) -> str:
     moved = {"LD_PRELOAD": str(faketime()), "FAKETIME": f"{hours:+d}h", "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
     with (scene.base / "clock.log").open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "difair_hpc.runs.job", str(scene.root), str(wave)],
-            env={**scene.environment, **moved},
+            [*python(), "-m", "difair_hpc.runs.job", str(scene.root), str(wave)],
+            env={name: value for name, value in scene.environment.items() if not name.startswith("SLURM_")} | moved,
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,12 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from difair_hpc.config import word
 from difair_hpc.drill.servers import Server
 from difair_hpc.errors import Failure
+from difair_hpc.launch import python
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import AttemptView, newest
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.spec import ExecutionSpec
+from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.train import checkpoint
 
@@ -127,8 +129,8 @@ class Scene:
 
     def attend(self) -> None:
         """Start the command that drives the study, as a user would."""
-        words = ["sweep", STUDY, "-y", f"root={self.root}", f"tracking_uri={self.tracking_uri}"]
-        words += [f'storage="{self.storage}"', *self.words]
+        words = ["sweep", STUDY, "-y", word("root", self.root), word("tracking_uri", self.tracking_uri)]
+        words += [word("storage", self.storage), *self.words]
         with (self.base / "commands.log").open("ab") as log:
             self.command = self._start(words, log)
 
@@ -197,8 +199,7 @@ class Scene:
         if (pid := attempt.pid) is not None:
             os.kill(pid, number)
             return f"{number.name} to process {pid}"
-        words = ["scancel", f"--signal={number.name.removeprefix('SIG')}", attempt.place.job]
-        subprocess.run(words, check=True, capture_output=True)
+        run_command(["scancel", f"--signal={number.name.removeprefix('SIG')}", attempt.place.job])
         return f"{number.name} to job {attempt.place.job}"
 
     def bring_back(self, node: str) -> None:
@@ -210,7 +211,7 @@ class Scene:
         """End everything that the drill started: servers, the command, and every process below it."""
         if self.command is not None and self.slurm and not self.over:
             with suppress(Failure):
-                self.said("cancel", STUDY, f"root={self.root}")
+                self.said("cancel", STUDY, word("root", self.root))
         self.abandon()
         for node in self.lost:
             self.bring_back(node)
@@ -225,7 +226,7 @@ class Scene:
 
     def _start(self, words: Sequence[str], log: BinaryIO) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "difair_hpc", *words],
+            [*python(), "-m", "difair_hpc", *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

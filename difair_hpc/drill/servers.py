@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from difair_hpc.errors import Failure
+from difair_hpc.launch import SAFE_PATH
 from difair_hpc.runs.server import WITHOUT_JOBS
+from difair_hpc.runs.sqlite import sqlite_uri
 
 _PATIENCE_SECONDS = 600.0
 
@@ -71,7 +73,7 @@ def mlflow_server(folder: Path, environment: Mapping[str, str]) -> tuple[Server,
     address = f"http://127.0.0.1:{port}"
     words = [
         "--backend-store-uri",
-        f"sqlite:///{folder / 'mlflow.db'}",
+        sqlite_uri(folder / "mlflow.db"),
         "--artifacts-destination",
         str(folder / "files"),
     ]
@@ -84,8 +86,8 @@ def mlflow_server(folder: Path, environment: Mapping[str, str]) -> tuple[Server,
         except OSError:
             return False
 
-    environment = {**environment, **WITHOUT_JOBS}
-    command = [sys.executable, "-m", "mlflow", "server", *words]
+    environment = {**environment, **SAFE_PATH, **WITHOUT_JOBS}
+    command = [sys.executable, "-P", "-m", "mlflow", "server", *words]
     log = folder / "mlflow.log"
     return Server(name="MLflow's server", command=command, answers=answers, log=log, environment=environment), address
 

@@ -9,7 +9,9 @@ from difair_hpc.runs.shown import run_count
 from difair_hpc.words import counted
 
 MISSING, UNPUBLISHED, MIXED = "·", "–", "!"
-_COMPUTING = ("commit", "torch", "precision")
+_COMPUTING = ("commit", "torch", "precision", "instructions", "arithmetic")
+_LATER = {f"versions.{key}" for key in ("instructions", "arithmetic")}
+"""What earlier versions did not put on record: a result without it differs in nothing that is known."""
 LISTED = 10
 """Runs that a note names before it only counts the others."""
 
@@ -48,7 +50,7 @@ def reading_notes(rows: Sequence[ResultRow], *, beside: bool = True) -> list[str
         "Bold: the best of ours in a column, among the numbers over the most splits."
     ]
     if not done:
-        return [*notes, "No run has finished yet: only the paper's numbers are shown."]
+        return [*notes, "No run of a final stage has finished: only the paper's numbers are shown."]
     return [*notes, _epochs_note(done), *_choice_notes(done), *_class_notes(done), *training_notes(done)]
 
 
@@ -129,7 +131,11 @@ def differing(rows: Sequence[ResultRow], *, apart: str = "") -> dict[str, list[s
     ]
     keys = sorted({key for settings in all_settings for key in settings if not (apart and key.startswith(apart))})
     values = {
-        key: sorted({plain(settings.get(key, "unset")) for settings in all_settings}, key=_natural) for key in keys
+        key: sorted(
+            {plain(one.get(key, "unset")) or "as delivered" for one in all_settings if key in one or key not in _LATER},
+            key=_natural,
+        )
+        for key in keys
     }
     return {key: found for key, found in values.items() if len(found) > 1}
 

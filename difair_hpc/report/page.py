@@ -150,7 +150,7 @@ def _progress(study: StudyRows, costs: Mapping[str, Sequence[RunCost]] | None = 
             *([] if costs is None else ["of these running"]),
         ),
         rows=tuple(rows),
-        notes=(note,) if missing else (),
+        notes=(*([note] if missing else []), *study.refused),
     )
 
 

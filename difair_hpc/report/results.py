@@ -11,6 +11,8 @@ from difair_hpc.report.rows import ResultRow
 from difair_hpc.runs.spec import SCHEMA, run_spec
 
 _BY_SCORE, _COUNTS = ("oscr", "fpr95", "aupr"), ("known_images", "unknown_images")
+COMPUTED_WITH = ("precision", "instructions", "arithmetic")
+"""What of the hardware on record decides bits; results of earlier versions lack some of it."""
 _ROUNDING = 1e-9
 _CHOICES = ("alpha", "radius_coefficient", "features_per_class")
 _APART = ("benchmark.name", "benchmark.split", "method.name", "protocol.epochs", "protocol.evaluate_every", "seed")
@@ -118,8 +120,8 @@ def row_from_result(result: Mapping[str, object], *, where: str = "result.json")
 
 def _versions(read: Reader) -> dict[str, str]:
     found = {key: str(value) for key, value in read.mapping("versions").items()} if read.has("versions") else {}
-    has_precision = read.has("hardware") and read.has("hardware.precision")
-    return {**found, "precision": read.text("hardware.precision")} if has_precision else found
+    there = [key for key in COMPUTED_WITH if read.has("hardware") and read.has(f"hardware.{key}")]
+    return {**found, **{key: read.text(f"hardware.{key}") for key in there}}
 
 
 def _choices(read: Reader) -> dict[str, Any]:

@@ -139,6 +139,8 @@ class StudyRows:
     """Name of the study."""
     stages: tuple[StageRows, ...]
     """In the order in which they run."""
+    refused: tuple[str, ...] = ()
+    """What MLflow has refused of the study, one sentence each."""
 
     def __post_init__(self) -> None:
         """Refuse stages whose files would overwrite each other."""

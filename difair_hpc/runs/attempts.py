@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from difair_hpc.errors import DifairError, InvalidValue, RunBusy
-from difair_hpc.files import read_json, write_atomically, write_once
+from difair_hpc.files import fits, read_json, write_atomically, write_once
 from difair_hpc.runs.place import Place
+from difair_hpc.runs.process import machine, process
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class AttemptView:
         """Whether its process still works on the run, as far as this machine can tell."""
         if self.end is not None:
             return False
-        if self.here and (self.pid is None or _process(self.pid)[0] not in _STOPPED):
+        if self.here and (self.pid is None or process(self.pid)[0] not in _STOPPED):
             return self.pid is not None
         heard = max(float(self.record.get("started", 0.0)), float(self.beat.get("time", 0.0)))
         return time.time() - heard < _silence_limit()
@@ -72,13 +73,13 @@ class AttemptView:
     @property
     def here(self) -> bool:
         """Whether it runs or ran on this boot of this machine."""
-        return bool(self.record.get("machine") == _machine())
+        return bool(self.record.get("machine") == machine())
 
     @property
     def pid(self) -> int | None:
         """Number of its process, if that is on this machine and has not ended."""
         pid = int(self.record.get("pid", 0))
-        started = _process(pid)[1]
+        started = process(pid)[1]
         return pid if self.here and started is not None and started == self.record.get("pid_started") else None
 
     @property
@@ -86,6 +87,12 @@ class AttemptView:
         """Where it ran."""
         kept = self.record.get("place", {})
         return Place(**{key: value for key, value in kept.items() if key in Place.__dataclass_fields__})
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads that it uses; None: it is not on record."""
+        hardware: Any = self.record.get("hardware")
+        return int(hardware["threads"]) if fits(hardware, {"threads": int}) else None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -152,6 +159,17 @@ def falls_silent(folder: Path, *, give_up: Callable[[], bool] = lambda: False) -
     return False
 
 
+def require_free(folder: Path, what: str = "run") -> None:
+    """Refuse what another live process works on, before anything is changed.
+
+    Raises:
+        RunBusy: names that process.
+    """
+    last = newest(folder)
+    if last is not None and last.alive:
+        raise _busy(folder, last, what)
+
+
 class Attempt:
     """A claim on a run, held by this process; use it as a context manager so that it beats."""
 
@@ -182,9 +200,9 @@ class Attempt:
         record = {
             "number": self.number,
             "host": socket.gethostname(),
-            "machine": _machine(),
+            "machine": machine(),
             "pid": os.getpid(),
-            "pid_started": _process(os.getpid())[1],
+            "pid_started": process(os.getpid())[1],
             "started": time.time(),
             **facts,
         }
@@ -201,7 +219,9 @@ class Attempt:
         """Stop the heartbeat; an error that nobody put on record yet is how the attempt ended."""
         self._done.set()
         self._beats.join()
-        if error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            self.end("stopped", signal="SIGINT")
+        elif error is not None:
             self.end("failed", message=f"{type(error).__name__}: {error}")
 
     def counts(self) -> bool:
@@ -239,7 +259,7 @@ class Attempt:
 def _numbers(folder: Path) -> list[int]:
     try:
         names = [path.name for path in (folder / "attempts").iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
 
@@ -267,21 +287,3 @@ def _busy(folder: Path, other: AttemptView, what: str) -> RunBusy:
         f"{what} {folder.name} is being worked on by {who} (attempt {other.number}); wait for it, or end that process "
         "and repeat the command: it continues from the last checkpoint."
     )
-
-
-def _machine() -> str:
-    """Name the process table that a pid belongs to: this boot of this kernel, and this pid namespace."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    if not boot.exists():
-        return socket.gethostname()
-    return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
-
-
-def _process(pid: int) -> tuple[str, str | None]:
-    """Return a process's state (a letter) and when it started (clock ticks since boot); None: there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return "", None
-    fields = stat.rpartition(")")[2].split()
-    return fields[0], None if fields[0] == "Z" else fields[19]

@@ -24,6 +24,7 @@ RESULT = {
     "attempts": int,
     "seconds?": float,
     "place?": {"job?": str, "node?": str},
+    "hardware?": {"threads?": int},
     "warnings?": [str],
 }
 """Form of result.json."""
@@ -58,6 +59,8 @@ class RunState:
     node: str = ""
     job: str = ""
     """Where the newest attempt runs or ran."""
+    threads: int | None = None
+    """CPU threads of the newest attempt; None: it is not on record."""
     seconds: float = 0.0
     """Time worked by all attempts."""
     started: float | None = None
@@ -144,6 +147,7 @@ class RunFolder:
                 epoch=result["epochs"],
                 accuracy=(result["evaluation"] or {}).get("closed_set_accuracy"),
                 attempts=result["attempts"],
+                threads=result.get("hardware", {}).get("threads"),
                 seconds=float(result.get("seconds", 0.0)),
                 job=result.get("place", {}).get("job", ""),
                 node=result.get("place", {}).get("node", ""),
@@ -168,6 +172,7 @@ class RunFolder:
             hold=hold,
             node=last.place.node,
             job=last.place.job,
+            threads=last.threads,
             seconds=sum(attempt.seconds for attempt in attempts),
             started=last.record.get("started"),
             heard=position.get("time"),

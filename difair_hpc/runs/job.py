@@ -1,6 +1,6 @@
 """What a job executes: runs one after another, in a process of its own.
 
-SLURM's jobs come in by `python -m difair_hpc.runs.job ROOT WAVE`: the wave's file lists the runs of each array task.
+SLURM's jobs come in by `launch.py -m difair_hpc.runs.job ROOT WAVE`: the wave's file lists the runs of each array task.
 Several such processes may share a job (runs_per_gpu): they list the same runs, and whichever comes first claims one.
 """
 
@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from difair_hpc.runs.shipping import DRAIN_SECONDS, Shipping, of_job
 from difair_hpc.runs.spec import ExecutionSpec, build
 from difair_hpc.runs.stop import TIME, stop_on_signal
 from difair_hpc.train.trainer import TrainState
+from difair_hpc.user import complete_environment
 
 
 def run_job(
@@ -34,6 +35,8 @@ def run_job(
     minutes: float | None = None,
     server: str = "",
     study: Path | None = None,
+    slurm: bool = False,
+    obey: Collection[str] = ("SIGTERM", "SIGUSR2"),
 ) -> str:
     """Execute runs until the last one or a stop; their folders say how they left.
 
@@ -44,6 +47,8 @@ def run_job(
         minutes: Time limit of the job around this process.
         server: Address of the MLflow server to which the job ships what it does; empty: that is left to others.
         study: The folder of the study, where there is a server.
+        slurm: Whether a SLURM job of the engine's executes this, not a process on the user's machine.
+        obey: Names of signals that stop the runs even if this process was started to ignore them.
 
     Returns:
         The name of the signal that stopped the job, `stop.TIME` if it left before its limit, or nothing.
@@ -51,13 +56,13 @@ def run_job(
     keep_private(Path(root))
     spec, began = build(ExecutionSpec, execution, key="execution"), time.time()
     begun: list[RunFolder] = []
-    with stop_on_signal() as flag, _shipped(server, study, begun):
+    with stop_on_signal(obey=obey) as flag, _shipped(server, study, begun):
 
         def passes(folder: RunFolder) -> bool:
             """Execute a run, or find that nothing is to be done; False: another process holds it."""
             if flag or folder.state().hold:
                 return True
-            place = here(Path(root), minutes=minutes, since=began)
+            place = here(Path(root), slurm=slurm, minutes=minutes, since=began)
             begun.append(folder)
             try:
                 events = Events(should_stop=lambda: flag.reason, on_epoch=partial(_say, folder.signature))
@@ -84,8 +89,11 @@ def _shipped(server: str, study: Path | None, begun: Sequence[RunFolder]) -> Ite
     if not server or study is None:
         yield
         return
-    shipping = Shipping(lambda line: sys.stderr.write(f"warning: {line}\n"), patience=DRAIN_SECONDS)
-    with shipping.beside(of_job(study, server, begun)):
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"warning: {line}\n")
+
+    with Shipping(tell, patience=DRAIN_SECONDS).beside(of_job(study, server, begun, tell)):
         yield
 
 
@@ -105,12 +113,13 @@ def _write(line: str) -> None:
 def main() -> int:
     """Execute the runs of this task of a wave; exit with `AGAIN` when its time is up."""
     root, wave = sys.argv[1:]
+    complete_environment()
     content = json.loads(Path(wave).read_text("utf-8"))
     signatures = content["jobs"][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
     lane = int(os.environ.get("SLURM_PROCID", "0"))
     signatures = [*signatures[lane:], *signatures[:lane]]
     place = {"server": content.get("server", ""), "study": Path(wave).absolute().parents[1]}
-    stopped = run_job(root, signatures, content["execution"], minutes=content["minutes"], **place)
+    stopped = run_job(root, signatures, content["execution"], minutes=content["minutes"], slurm=True, **place)
     return AGAIN if stopped in ("SIGUSR2", TIME) else 0
 
 

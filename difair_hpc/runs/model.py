@@ -22,6 +22,7 @@ from difair_hpc.osr.spec import NetworkSpec
 from difair_hpc.osr.vgg32 import VGG32, NetworkOutput
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.spec import run_spec
+from difair_hpc.train.checkpoint import unpacked
 
 _GRAPH = "data/model.pt2"
 """Where MLflow keeps the traced network in its model."""
@@ -48,7 +49,7 @@ class Recogniser(nn.Module):
 
 def load_model(folder: RunFolder) -> tuple[Recogniser, dict[str, Any]]:
     """Return the trained network of a finished run in evaluation mode, and what model.pt says of its classes."""
-    content = torch.load(folder.path / "model.pt", map_location="cpu", weights_only=True)
+    content: dict[str, Any] = unpacked(folder.path / "model.pt")
     spec = run_spec(content["spec"])
     classes, mean_C = len(content["class_names"]), torch.tensor(content["mean"])
     method = make_method(spec.method, classes)

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 
 from difair_hpc.errors import Failure
 from difair_hpc.runs.shown import NOTE
+from difair_hpc.runs.sqlite import sqlite_path
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def adopt(root: Path, uri: str) -> None:
         Failure: the store cannot be written.
     """
     store = root.absolute() / "mlflow.db"
-    if uri != f"sqlite:///{store}" or not store.is_file():
+    if sqlite_path(uri) != store or not store.is_file():
         return
     try:
         with closing(sqlite3.connect(store)) as database:

@@ -1,8 +1,13 @@
-"""Where an attempt runs: its job, node, log and time limit, as the environment of the process tells."""
+"""Where an attempt runs: its job, node, log and time limit, as the environment of the process tells.
 
+SLURM's variables outlive their job in a shell that was started there, and a user may start local runs in a job of his
+own. So a job's number and log are taken from them only in what our own job script has started.
+"""
+
+import math
 import os
 import socket
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,33 +30,44 @@ class Place:
     offset: int = 0
     """Size of the error log, bytes, when the attempt began: a requeued job appends to it."""
     ends: float | None = None
-    """When SLURM ends the job, seconds since 1970; None: no limit is known."""
+    """When SLURM ends the job or the allocation around it, seconds since 1970; None: no limit is known."""
 
 
-def here(root: Path, *, minutes: float | None = None, since: float | None = None) -> Place:
+def here(root: Path, *, slurm: bool = False, minutes: float | None = None, since: float | None = None) -> Place:
     """Return the place of this process.
 
     Args:
         root: Output root; jobs log to its folder jobs.
+        slurm: Whether our own SLURM job has started it, so that SLURM's variables speak of its own job.
         minutes: Time limit of the job, for a SLURM that does not tell when a job ends.
         since: When the job's process began, seconds since 1970.
     """
     env = os.environ
-    if "SLURM_ARRAY_JOB_ID" in env:
+    ends = allocation_end()
+    if ends is None and minutes is not None and since is not None:
+        ends = since + 60 * minutes
+    if slurm and "SLURM_ARRAY_JOB_ID" in env:
         job = f"{env['SLURM_ARRAY_JOB_ID']}_{env.get('SLURM_ARRAY_TASK_ID', '0')}"
         log = f"{job}_{env.get('SLURM_PROCID', '0')}_log"
         restart, node = int(env.get("SLURM_RESTART_COUNT", "0")), env.get("SLURMD_NODENAME", socket.gethostname())
-    elif "SUBMITIT_LOCAL_JOB_ID" in env:
+    elif not slurm and "SUBMITIT_LOCAL_JOB_ID" in env:
         job, restart, node = env["SUBMITIT_LOCAL_JOB_ID"], 0, socket.gethostname()
         log = f"{job}_{env.get('SUBMITIT_LOCAL_GLOBALID', '0')}_log"
     else:
-        return Place(node=socket.gethostname())
+        return Place(node=socket.gethostname(), ends=ends)
     path = root / "jobs" / f"{log}.err"
     offset = path.stat().st_size if path.exists() else 0
-    return Place(job=job, restart=restart, node=node, log=log, offset=offset, ends=_end(env, minutes, since))
+    return Place(job=job, restart=restart, node=node, log=log, offset=offset, ends=ends)
 
 
-def _end(env: Mapping[str, str], minutes: float | None, since: float | None) -> float | None:
-    if "SLURM_JOB_END_TIME" in env:  # SLURM 22.05 does not tell it
-        return float(env["SLURM_JOB_END_TIME"])
-    return since + 60 * minutes if minutes is not None and since is not None else None
+def allocation_end() -> float | None:
+    """Return when SLURM ends the job around this process, seconds since 1970.
+
+    None: there is none, SLURM does not tell (22.05), or the variable is left over from one that has ended.
+    """
+    text = os.environ.get("SLURM_JOB_END_TIME", "")
+    try:
+        end = float(text)
+    except ValueError:
+        return None
+    return end if time.time() < end < math.inf else None

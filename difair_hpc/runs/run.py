@@ -24,6 +24,7 @@ from difair_hpc.runs.place import Place
 from difair_hpc.runs.session import Session, Superseded
 from difair_hpc.runs.spec import SCHEMA, ExecutionSpec
 from difair_hpc.runs.stop import StopWatch
+from difair_hpc.runs.suspects import diagnosis
 from difair_hpc.train import checkpoint
 from difair_hpc.train.trainer import Ending, Task, TrainState, fit, new_state
 
@@ -68,13 +69,22 @@ def execute(folder: RunFolder, execution: ExecutionSpec, events: Events, place: 
         except DifairError as error:
             attempt.end("failed", message=str(error))
             raise
+        except KeyboardInterrupt:
+            attempt.end("stopped", signal="SIGINT")
+            raise
         except BaseException as error:
-            attempt.end("failed", message=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+            message = _in_words(error)
+            attempt.end("failed", message=message, trace=traceback.format_exc())
             if not isinstance(error, Exception):
                 raise
-            raise RunFailed(f"run {folder.signature} failed: {type(error).__name__}: {error}") from error
+            raise RunFailed(f"run {folder.signature} failed: {message}") from error
         attempt.end(_REASON.get(outcome, "finished"), signal=watch.reason if outcome == "stopped" else "")
     return outcome
+
+
+def _in_words(error: BaseException) -> str:
+    """Return an exception with what around the process it names."""
+    return "; ".join([f"{type(error).__name__}: {error}", *diagnosis(error).certain])
 
 
 _REASON: dict[str, Reason] = {"stopped": "stopped", "superseded": "superseded"}

@@ -1,5 +1,6 @@
 """A team's MLflow server (slurm/services): the file by which an output root names it, and care for its passwords."""
 
+import os
 from pathlib import Path
 
 from difair_hpc.errors import UserError
@@ -46,28 +47,4 @@ def check_credentials(uri: str) -> None:
         UserError: as `private` does.
     """
     if uri.startswith(("http://", "https://")):
-        private(Path(CREDENTIALS).expanduser())
-
-
-SCHEMA_DIFFERS = "database schema"
-"""What MLflow says of a store that another version of it wrote."""
-
-
-def made_anew(store: str) -> str:
-    """Return how to replace a store that the installed MLflow cannot use; all in it comes from the run folders."""
-    return f"Move {store} away, and difair sync --rebuild makes it anew from the run folders."
-
-
-def remedy(reason: str, uri: str = "") -> str:
-    """Return what to do when MLflow cannot be used for a reason."""
-    if SCHEMA_DIFFERS in reason or "not a database" in reason or "malformed" in reason:
-        told = made_anew(uri.removeprefix("sqlite:///"))
-        return f"Another version of MLflow wrote it. {told}" if SCHEMA_DIFFERS in reason else told
-    if "error code 401" in reason:
-        return (
-            f"The server knows no such user and password: MLflow looks for them in {CREDENTIALS} (mode 600), and "
-            "before that in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
-        )
-    if "error code 403" in reason:
-        return "Another account made a study of this name there: give yours another with study=NAME."
-    return "Choose another store with tracking_uri=…"
+        private(Path(os.path.expanduser(CREDENTIALS)))  # noqa: PTH111 - pathlib's fails where there is no home

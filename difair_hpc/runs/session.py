@@ -7,14 +7,14 @@ then appends to the spool what it covers: the spool never shows what a crash cou
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from difair_hpc.errors import UserError
-from difair_hpc.runs import spool
+from difair_hpc.runs import facts, spool
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.spec import ExecutionSpec
@@ -79,6 +79,9 @@ class Session:
         if loaded.payload["threads"] != torch.get_num_threads():
             was, now = loaded.payload["threads"], torch.get_num_threads()
             self.warnings.append(f"resumed with {now} CPU threads after {was}: equal only up to rounding from there on")
+        self.warnings += _other_computing(
+            loaded.payload.get("computing"), facts.computing(self.task.data.mean_C.device)
+        )
         self.record(self.state.history)
 
     def should_stop(self) -> bool:
@@ -126,6 +129,7 @@ class Session:
             "history": payload.pop("history"),
             "data_fingerprint": self.task.data.fingerprint,
             "threads": torch.get_num_threads(),
+            "computing": facts.computing(self.task.data.mean_C.device),
             "precision": self.task.precision,
             "notes": list(self.warnings),
         }
@@ -158,3 +162,13 @@ class Session:
         held = spool.read(self.folder.path)
         new = [{"epoch": p.epoch, "time": p.time, "metrics": p.metrics} for p in history if p.epoch not in held]
         spool.append(self.folder.path, new, attempt=self.attempt.number)
+
+
+def _other_computing(was: object, now: Mapping[str, str]) -> list[str]:
+    """Say of what decides bits that it is another than before; a checkpoint of an earlier version does not tell."""
+    if not isinstance(was, dict):
+        return []
+    changed = [
+        f"{name} {now.get(name) or 'none'} after {was[name] or 'none'}" for name in was if was[name] != now.get(name)
+    ]
+    return [f"resumed with {', '.join(changed)}: equal only up to rounding from there on"] if changed else []

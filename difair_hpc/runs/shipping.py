@@ -31,18 +31,21 @@ class Shipping:
         self._patience = patience
 
     def attempt(self, ship: Callable[[], object]) -> None:
-        """Call what ships; the first failure of an outage is told."""
+        """Call what ships; the first failure of an outage is told, whatever it is."""
         try:
             ship()
             self.out = False
-        except (DifairError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - it would end the thread, and with it the shipping of the study
             if not self.out:
-                self._tell(str(error))
+                self._tell(_in_words(error))
             self.out = True
 
     @contextmanager
     def beside(self, ship: Callable[[], object]) -> Iterator[None]:
-        """Ship from a thread until the block ends, and once more then; in an outage, only if the end may wait."""
+        """Ship from a thread until the block ends, and once more then; in an outage, only if the end may wait.
+
+        Ctrl-C in the block waits for nothing: difair sync makes up for it.
+        """
         done = threading.Event()
 
         def work() -> None:
@@ -55,23 +58,37 @@ class Shipping:
 
         thread = threading.Thread(target=work, name="shipping", daemon=True)
         thread.start()
+        patience = self._patience
         try:
             yield
+        except KeyboardInterrupt:
+            patience = 0.0
+            raise
         finally:
             done.set()
-            thread.join(self._patience)
+            thread.join(patience)
 
 
-def of_job(study: Path, uri: str, begun: Sequence[RunFolder]) -> Callable[[], None]:
+def _in_words(error: Exception) -> str:
+    if isinstance(error, DifairError):
+        return str(error)
+    later = "training goes on and nothing is lost: it is tried again, and difair sync ships it later"
+    return f"MLflow could not be brought up to date ({type(error).__name__}: {error}); {later}."
+
+
+def of_job(
+    study: Path, uri: str, begun: Sequence[RunFolder], tell: Callable[[str], object] = lambda _: None
+) -> Callable[[], None]:
     """Return what ships the runs of a job: points, metrics and status; the files of a done one are left to a tick.
 
     Args:
         study: The study's folder, whose study.json says under which names MLflow shows a run.
         uri: Of MLflow's server.
         begun: The runs that the job has begun, which grow in number.
+        tell: Told what the server refuses.
     """
     root = study.parents[1]
-    tracker = Tracker(uri, root=root, study=study.name, live_only=True)
+    tracker = Tracker(uri, root=root, study=study.name, live_only=True, tell=tell)
     places: dict[str, list[tuple[str, str]]] = {}
 
     def ship() -> None:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -37,6 +38,16 @@ _ADDED: dict[str, Any] = {
 """Fields that came later, with the value that stands for how it was before: with it a run keeps its signature."""
 
 
+def check_device(key: str, name: str) -> None:
+    """Refuse a device that no run could compute on.
+
+    Raises:
+        InvalidValue: names the key and what is allowed.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise InvalidValue(key, name, "auto, cpu, cuda or cuda:NUMBER")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutionSpec:
     """How a run is executed on the machine at hand: nothing here can change what is trained, so no part of RunSpec."""
@@ -46,7 +57,8 @@ class ExecutionSpec:
     device: str = "auto"
     """auto (CUDA if there is one), cpu, cuda or cuda:1."""
     threads: int | None = None
-    """CPU threads; None: all that the process may use. A run repeats to the bit only at the same count."""
+    """CPU threads; None: one for each CPU that the process may use, and never more than that. A run repeats to the bit
+    only at the same count."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of training arithmetic. auto: bfloat16 where the device has it natively (sm_80 and newer, CPUs with AVX512-BF16
     or AMX), float16 on older GPUs that are fast in it (sm_70, sm_75), else float32. What was used is on record with the
@@ -60,6 +72,7 @@ class ExecutionSpec:
 
     def __post_init__(self) -> None:
         """Refuse values outside of their range."""
+        check_device("execution.device", self.device)
         if self.threads is not None and self.threads < 1:
             raise InvalidValue("execution.threads", self.threads, "null or a whole number of at least 1")
         if self.checkpoint_epochs < 1:

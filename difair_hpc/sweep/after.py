@@ -1,7 +1,7 @@
 """The last step of a job's script: ask for another turn where the time was up, else let the study go on.
 
-It runs in the batch script, not in the training process, so that a run that was killed still leads to a tick:
-`python -m difair_hpc.sweep.after STUDY_FOLDER WAVE EXIT_CODE`.
+It runs in the batch script, not in the training process, so that a run that was killed still leads to a tick. Its words
+are STUDY_FOLDER WAVE EXIT_CODE.
 """
 
 import json
@@ -10,9 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from difair_hpc.errors import DifairError, Failure
 from difair_hpc.files import write_atomically
+from difair_hpc.launch import python
 from difair_hpc.runs.attempts import falls_silent, newest
 from difair_hpc.runs.place import AGAIN
+from difair_hpc.runs.stop import stop_on_signal
+from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.lease import Wishes
 
 REFUSED = "ticks.json"
@@ -25,12 +29,18 @@ def main() -> int:
     content = json.loads(wave.read_text("utf-8"))
     if code == AGAIN:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-        asked = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
-        if asked.returncode == 0:
+        try:
+            run_command(["scontrol", "requeue", job])
+        except Failure as error:
+            sys.stderr.write(f"not requeued ({error}); a tick submits what is left\n")
+        else:
             return 0
-        sys.stderr.write(f"not requeued ({asked.stderr.strip()}); a tick submits what is left\n")
     if content["again"]:
-        _tick(study, content)
+        with stop_on_signal():  # the tick stops, and that goes on record
+            try:
+                _tick(study, content)
+            except (DifairError, OSError) as error:  # a full disk: nothing can be put on record
+                sys.stderr.write(f"difair: no tick: {error}\n")
     return 0
 
 
@@ -39,22 +49,32 @@ def _tick(study: Path, content: dict[str, object]) -> None:
     driver = newest(study)
     if driver is not None and driver.alive and not falls_silent(study):
         return  # it sees the wish
-    command = [sys.executable, "-m", "difair_hpc", *content["again"]]  # type: ignore[misc]
+    command = [*python(), "-m", "difair_hpc", *content["again"]]  # type: ignore[misc]
     done = subprocess.run(
         command,
         cwd=str(content["folder"]),
         env={**os.environ, "DIFAIR_LEAVING": "1"},
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     sys.stderr.write(done.stderr)
-    complaint = next((line for line in done.stderr.splitlines() if line.startswith("difair: ")), "")
+    complaint = _complaint(done.returncode, done.stderr.splitlines())
     if complaint:
-        words = {"node": os.environ.get("SLURMD_NODENAME", ""), "message": complaint.removeprefix("difair: ")}
+        words = {"node": os.environ.get("SLURMD_NODENAME", ""), "message": complaint}
         write_atomically(study / REFUSED, json.dumps(words))
     else:
         (study / REFUSED).unlink(missing_ok=True)
+
+
+def _complaint(code: int, lines: list[str]) -> str:
+    """Return what kept a tick from its end; nothing: it came there, whatever it found."""
+    said = next((line.removeprefix("difair: ") for line in lines if line.startswith("difair: ")), "")
+    if said or code == 0 or (code == 1 and "Traceback (most recent call last):" not in lines):
+        return said
+    last = lines[-1] if lines else "it said nothing"
+    return f"its last step was stopped or broke off (exit code {code}): {last}"
 
 
 if __name__ == "__main__":

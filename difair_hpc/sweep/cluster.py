@@ -1,22 +1,31 @@
 """The door to what executes runs: submitit's local processes, and a fake in memory with the same behaviour."""
 
 import os
+import re
+import shlex
 import signal
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from difair_hpc.errors import InvalidValue
+from difair_hpc.launch import SAFE_PATH, python
 from difair_hpc.runs.spec import ExecutionSpec, plain
+from difair_hpc.runs.stop import is_ignored
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
 
 if TYPE_CHECKING:
     import submitit
 
 _FOREVER_MIN = 60 * 24 * 365
+
+
+_STANDS_FOR_NUMBER = re.compile("%[jtaA]")
 
 
 class Cluster(Protocol):
@@ -49,13 +58,13 @@ class LocalCluster:
 
     detached = False
 
-    def __init__(self, root: Path, execution: ExecutionSpec, *, gpus: int = 0) -> None:
+    def __init__(self, root: Path, execution: ExecutionSpec, *, gpus: Sequence[str] = ()) -> None:
         """Prepare to start jobs.
 
         Args:
             root: Output root; the logs of jobs go to `jobs/` there.
             execution: How each run is executed.
-            gpus: GPUs to hand out, one per job; 0: jobs see none.
+            gpus: Names of the GPUs to hand out, one per job (runs/gpus.py); none: jobs see none.
         """
         import submitit
 
@@ -63,7 +72,7 @@ class LocalCluster:
         self._execution = plain(execution)
         self._gpus = gpus
         self._jobs: list[_LocalJob] = []
-        self._executor = submitit.LocalExecutor(self._root / "jobs")
+        self._executor = submitit.LocalExecutor(_literal(self._root / "jobs"), python=shlex.join(python()))
 
     def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:  # noqa: ARG002
         """Start a process for each job; Ctrl-C in the terminal reaches it, not submitit's controller."""
@@ -74,14 +83,16 @@ class LocalCluster:
         from difair_hpc.runs.job import run_job  # brings torch
 
         busy = Counter(live.gpu for live in self._live())
-        gpu = min(range(max(self._gpus, 1)), key=lambda number: (busy[number], number))
-        self._executor.update_parameters(
-            timeout_min=_FOREVER_MIN,
-            gpus_per_node=1 if self._gpus else 0,
-            visible_gpus=(gpu,) if self._gpus else (),
-        )
-        with _ignored(signal.SIGINT), _threads(self._execution["threads"]):
-            job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution)
+        gpu = min(self._gpus, key=lambda name: (busy[name], self._gpus.index(name)), default="")
+        self._executor.update_parameters(timeout_min=_FOREVER_MIN, gpus_per_node=1 if gpu else 0)
+        # update_parameters takes numbers alone, but a GPU may have been given by another name.
+        self._executor.parameters["visible_gpus"] = (gpu,) if gpu else ()
+        amd = {"HIP_VISIBLE_DEVICES": gpu} if "HIP_VISIBLE_DEVICES" in os.environ else {}
+        # What the terminal sends to all is for the runs: submitit's controller would kill its run a second later.
+        heard = [number for number in (signal.SIGINT, signal.SIGHUP) if not is_ignored(number)]
+        obey = ["SIGTERM", "SIGUSR2", *(number.name for number in heard)]
+        with _ignored(heard), _environment(SAFE_PATH | amd | _threads(self._execution["threads"])):
+            job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution, obey=obey)
         self._jobs.append(_LocalJob(job=job, order=order, gpu=gpu))
 
     def jobs(self) -> Sequence[Job]:
@@ -174,27 +185,48 @@ class MemoryCluster:
 class _LocalJob:
     job: "submitit.Job[str]"
     order: Order
-    gpu: int
+    gpu: str
     ended: float = 0.0
 
 
+def _literal(folder: Path) -> Path:
+    """Return another way to a folder in whose name submitit would put numbers for %j, %t, %a or %A: through a link.
+
+    Raises:
+        InvalidValue: the folder for temporary files has such a name too.
+    """
+    if not _STANDS_FOR_NUMBER.search(str(folder)):
+        return folder
+    link = Path(tempfile.mkdtemp(prefix="difair-")) / "jobs"
+    if _STANDS_FOR_NUMBER.search(str(link)):
+        raise InvalidValue("TMPDIR", tempfile.gettempdir(), "a folder without %j, %t, %a and %A in its name")
+    folder.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(folder)
+    return link
+
+
 @contextmanager
-def _ignored(number: signal.Signals) -> Iterator[None]:
-    """Let processes that are started in the block be born with the signal ignored."""
-    before = signal.signal(number, signal.SIG_IGN)
+def _ignored(numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Let processes that are started in the block be born with these signals ignored."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _threads(count: int | None) -> dict[str, str]:
+    """Return the variables by which every numeric library uses so many threads; None: they stay as they are."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {} if count is None else dict.fromkeys(names, str(count))
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let processes that are started in the block use `count` threads in every numeric library."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    if count is not None:
-        os.environ.update(dict.fromkeys(names, str(count)))
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let processes that are started in the block have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

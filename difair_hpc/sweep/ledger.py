@@ -1,6 +1,7 @@
 """The trials of a study's stages on disk, `studies/<name>/`: what Optuna can be rebuilt from."""
 
 import json
+import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from difair_hpc.errors import Failure
 from difair_hpc.files import Form, append_line, parse_json, read_json, read_text, write_atomically, write_once
 from difair_hpc.sweep.space import Parameters
 from difair_hpc.words import counted
@@ -134,5 +136,16 @@ def ledger(root: Path, study: str) -> Ledger:
 
 
 def studies(root: Path) -> list[str]:
-    """Return the names of the studies under an output root."""
-    return sorted(path.parent.name for path in (root / "studies").glob("*/study.json"))
+    """Return the names of the studies under an output root.
+
+    Raises:
+        Failure: this user may not look.
+    """
+    folder = root / "studies"
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise Failure(f"{folder} cannot be read: {error.strerror}; check who owns it.") from error
+    return sorted(name for name in names if os.path.exists(folder / name / "study.json"))  # noqa: PTH110 - raises less

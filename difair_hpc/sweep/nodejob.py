@@ -12,8 +12,9 @@ from pathlib import Path
 
 from difair_hpc.errors import ClusterUnreachable, Failure
 from difair_hpc.files import usable_folder, write_atomically
+from difair_hpc.launch import python
 from difair_hpc.sweep.checks import Check
-from difair_hpc.sweep.commands import Command
+from difair_hpc.sweep.commands import Command, submitted
 from difair_hpc.sweep.jobs import ENDED
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.sbatch import sbatch_text
@@ -46,11 +47,13 @@ def ask_node(root: Path, profile: Profile, words: Sequence[str], command: Comman
     """
     folder = usable_folder(root / "doctor" / uuid.uuid4().hex, key="root")
     asked = replace(profile, minutes=min(profile.minutes, MINUTES), notice_seconds=1)
-    program = [sys.executable, "-m", "difair_hpc", "doctor", "--inside", "-f", "json", *words]
+    program = [*python(), "-m", "difair_hpc", "doctor", "--inside", "-f", "json", *words]
     name, job = f"difair-doctor-{folder.name}", ""
     try:
-        script = write_atomically(folder / "job.sbatch", sbatch_text(asked, program, name=name, logs=folder))
-        job = command(["sbatch", "--parsable", str(script)]).strip().partition(";")[0]
+        script = write_atomically(
+            folder / "job.sbatch", sbatch_text(asked, program, name=name, logs=folder, folder=Path.cwd())
+        )
+        job = submitted(command(["sbatch", "--parsable", str(script)]))
         state = _await_end(job, name, command)
         until = time.monotonic() + SIGHT_SECONDS
         while (answer := _ANSWER.search(_log(folder, "out"))) is None:

@@ -25,7 +25,6 @@ BREAKING = {
     "nodes": "nothing: a run uses one node",
     "time": "nothing: minutes says how long a job may take",
     "chdir": "nothing: a job ticks the study from where it was submitted",
-    "export": "nothing: jobs need the environment of the command that submits them",
     "wrap": "nothing: the engine writes the script",
     "hold": "nothing: difair hold and difair release do that",
 }
@@ -42,12 +41,13 @@ class Profile:
     parallel: int | None = None
     """Jobs at once; None: locally one per GPU, or without a GPU one per CPU, at most 4; 32 on SLURM."""
     threads: int | None = None
-    """CPU threads of each run; None: the CPUs of this machine shared equally, 4 on SLURM."""
+    """CPU threads of each run; None: the CPUs of this machine shared equally, 4 on SLURM. A run has no more of them
+    than CPUs that it may use (affinity, cgroup)."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of training arithmetic; auto: bfloat16 where the device has it natively, float16 on a V100 or RTX 6000; float32
     is the reference."""
     device: str = "auto"
-    """auto, cpu or cuda."""
+    """auto, cpu or cuda: each run sees one GPU alone, the first one of its process."""
     checkpoint_epochs: int = 10
     checkpoint_seconds: float = 300.0
     """A run saves at least this often."""
@@ -111,6 +111,7 @@ class Profile:
             raise InvalidValue(
                 "cluster.gpus", self.gpus, f"null beside gres={self.gres}; a site wants one or the other"
             )
+        _check_device(self.device)
         _check_retries(self.retries)
         for option in self.sbatch:
             if option.replace("_", "-") in BREAKING:
@@ -137,6 +138,15 @@ class Profile:
     def has_gpus(self) -> bool:
         """Whether its jobs ask for a GPU."""
         return self.executor == "slurm" and self.device != "cpu" and bool(self.gres or self.gpus)
+
+
+def _check_device(device: str) -> None:
+    if device not in ("auto", "cpu", "cuda", "cuda:0"):
+        advice = (
+            "Each run is given one GPU and sees no other. Locally, CUDA_VISIBLE_DEVICES=1,2 difair sweep … says which; "
+            "on SLURM, gres or gpus do."
+        )
+        raise InvalidValue("cluster.device", device, "auto, cpu or cuda", advice=advice)
 
 
 def _check_retries(retries: Mapping[str, int | None]) -> None:

@@ -1,25 +1,29 @@
 """What SLURM tells of the user's jobs: one squeue for all of them, shared by all commands, and sacct for the departed.
 
 Administrators count the calls. The answer is kept in the user's cache folder, by cluster; whoever needs one that is not
-older than the profile's poll_seconds takes it from there. After an error nobody asks again for a growing while.
+older than the profile's poll_seconds takes it from there. Where it cannot be kept, every command asks for itself. After
+an error nobody asks again for a growing while.
 """
 
-import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from difair_hpc.errors import ClusterUnreachable, Failure
+from difair_hpc.disk import locked
+from difair_hpc.errors import ClusterUnreachable, DifairError, Failure
 from difair_hpc.files import read_json, write_atomically
-from difair_hpc.sweep.commands import Command
+from difair_hpc.sweep.commands import Command, Pauses
 from difair_hpc.sweep.jobs import JobEnd
+
+_log = logging.getLogger(__name__)
 
 SQUEUE = ("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%K|%T|%N|%r|%j")
 _SACCT = ("sacct", "-n", "-X", "-P", "-o", "JobID,State,NodeList")
@@ -61,9 +65,7 @@ class Queue:
         self._max_age = max_age
         self._cache = cache
         self._look = Look()
-        self._failures = 0
-        self._quiet_until = 0.0
-        self._error = ""
+        self._pauses = Pauses(longest=max(max_age, 1.0))
 
     def look(self) -> Look:
         """Return the newest answer, asking where it is too old.
@@ -73,19 +75,37 @@ class Queue:
         """
         if time.time() - self._look.asked < self._max_age:
             return self._look
-        if time.monotonic() < self._quiet_until:
-            raise ClusterUnreachable(self._error)
-        with _one_at_a_time(self._cache):
-            kept = read_json(self._cache, {"time": float, "text": str}) if self._cache is not None else None
-            if kept is not None and 0 <= time.time() - kept["time"] < self._max_age:
-                self._look = Look(jobs=tuple(parse_queue(kept["text"])), asked=kept["time"])
+        self._pauses.check()
+        # One command asks while the others wait for its answer.
+        with nullcontext() if self._cache is None else locked(self._cache.with_suffix(".lock")):
+            if (kept := self._kept()) is not None:
+                self._look = kept
                 return self._look
             asked = time.time()
             text = self._ask()
-            if self._cache is not None:
-                write_atomically(self._cache, json.dumps({"time": asked, "text": text}))
+            self._keep(asked, text)
         self._look = Look(jobs=tuple(parse_queue(text)), asked=asked)
         return self._look
+
+    def _kept(self) -> Look | None:
+        """Return the answer that another command has got, if it is new enough."""
+        try:
+            kept = None if self._cache is None else read_json(self._cache, {"time": float, "text": str})
+        except Failure as error:
+            _log.info("squeue's answer is not shared (%s)", error)
+            return None
+        if kept is None or not 0 <= time.time() - kept["time"] < self._max_age:
+            return None
+        return Look(jobs=tuple(parse_queue(kept["text"])), asked=kept["time"])
+
+    def _keep(self, asked: float, text: str) -> None:
+        """Let other commands have the answer, where the cache can be written: a full home stops nobody's study."""
+        if self._cache is None:
+            return
+        try:
+            write_atomically(self._cache, json.dumps({"time": asked, "text": text}))
+        except DifairError as error:
+            _log.info("squeue's answer is not shared (%s)", error)
 
     def departed(self, ids: Collection[str]) -> Mapping[str, JobEnd]:
         """Return how array tasks ended that have left the queue, by id; those that nobody remembers are left out."""
@@ -100,21 +120,19 @@ class Queue:
         try:
             text = self._command(SQUEUE)
         except ClusterUnreachable as error:
-            self._failures += 1
-            pause = 5.0 * 2 ** min(self._failures - 1, 10)  # an outage may last for days
-            self._quiet_until, self._error = time.monotonic() + min(pause, max(self._max_age, 1.0)), str(error)
+            self._pauses.failed(error)
             raise
-        self._failures = 0
+        self._pauses.answered()
         return text
 
 
 def shared_cache() -> Path | None:
-    """Return the file in which all commands of this user on this cluster keep squeue's answer, or None."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "difair"
+    """Return the file in which all commands of this user on this cluster keep squeue's answer; None: no home for it."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache")) / "difair"
     try:
+        folder = folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
     return folder / f"squeue-{_cluster_name()}-{os.getuid()}.json" if os.access(folder, os.W_OK) else None
 
@@ -125,11 +143,11 @@ def parse_queue(text: str) -> list[QueuedJob]:
     Other lines are what a site's wrapper of squeue adds.
     """
     jobs = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: a foreign name may hold one of Unicode's other line ends
         if line.count("|") < 5:
             continue
         job, task, state, node, reason, name = line.strip().split("|", maxsplit=5)
-        number = int(task) if task.isdigit() else 0
+        number = int(task) if task.isdecimal() else 0
         jobs.append(QueuedJob(id=job, name=name, task=number, state=state, reason=reason, node=node))
     return jobs
 
@@ -150,23 +168,14 @@ def _cluster_name() -> str:
     """Name the cluster without asking it: homes are often shared by several."""
     conf = os.environ.get("SLURM_CONF", "")
     for path in (conf, "/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf", "/etc/slurm-llnl/slurm.conf"):
-        if path and Path(path).is_file():
-            found = re.search(r"(?mi)^\s*ClusterName\s*=\s*(\S+)", Path(path).read_text("utf-8", errors="replace"))
-            if found:
-                return f"{re.sub(r'[^A-Za-z0-9._-]', '_', found[1])}-{_short(path)}"
+        try:
+            text = Path(path).read_text("utf-8", errors="replace") if path else ""
+        except OSError:
+            continue
+        if found := re.search(r"(?mi)^\s*ClusterName\s*=\s*(\S+)", text):
+            return f"{re.sub(r'[^A-Za-z0-9._-]', '_', found[1])}-{_short(path)}"
     return _short(socket.getfqdn().partition(".")[2] + conf)
 
 
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
-
-
-@contextmanager
-def _one_at_a_time(cache: Path | None) -> Iterator[None]:
-    """Let one command ask while the others wait for its answer."""
-    if cache is None:
-        yield
-        return
-    with cache.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -61,10 +61,14 @@ def check_keys(name: str, content: Mapping[str, Any], everywhere: Mapping[str, A
 
 
 def _check_final(name: str, content: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
-    """Refuse keys that the four lists of a final stage set, unless a list says the same."""
+    """Refuse keys that the four lists of a final stage set, unless they say the same: a base may be shared."""
     base = content.get("base")
     own: Mapping[str, Any] = base if isinstance(base, Mapping) else {}
-    given = [(f"stages.{name}.base.{key}", key, value) for key, value in own.items()]
+    given = [
+        (f"stages.{name}.base.{key}", key, value)
+        for key, value in own.items()
+        if value not in (content.get(SET_BY_FINAL.get(key, "")) or ())
+    ]
     for where, key, value in [*given, *((key, key, value) for key, value in everywhere.items())]:
         instead = SET_BY_FINAL.get(key)
         if instead is not None and content.get(instead, _DEFAULTS.get(instead)) != [value]:

@@ -110,7 +110,10 @@ def ask_site(command: Command) -> Site:
 
 def _ask_accounts(command: Command, cluster: str) -> list[Account]:
     """Ask what the user may submit on the cluster; nothing where sacctmgr fails: many sites keep no accounts."""
-    user = pwd.getpwuid(os.getuid()).pw_name
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
     try:
         accounts = command(["sacctmgr", "-nP", "show", "user", user, "withassoc", f"format={_ACCOUNTS}"])
         return parse_accounts(accounts, command(["sacctmgr", "-nP", "show", "qos", "format=Name,MaxSubmitPU"]), cluster)

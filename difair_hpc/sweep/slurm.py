@@ -8,16 +8,16 @@ of the user's jobs, never of a job's own files; how they ended, of the same call
 import hashlib
 import os
 import shlex
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReached
-from difair_hpc.files import write_atomically
+from difair_hpc.files import is_own, write_atomically
+from difair_hpc.launch import python
 from difair_hpc.runs.spec import ExecutionSpec, plain
-from difair_hpc.sweep.commands import Command, run_command
+from difair_hpc.sweep.commands import Command, Pauses, run_command, submitted
 from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.queue import Look, Queue, QueuedJob
@@ -30,10 +30,11 @@ SETTLING_SECONDS = 90.0
 """Time that an accepted job may take to show in the queue when nobody knows whether sbatch succeeded."""
 MOST_RELEASES = 3
 """How often a job is released that a node could not start; then something else is wrong, and somebody has to look."""
+_LONGEST_PAUSE_SECONDS = 300.0
 _CLOCKS_DIFFER = 30.0
 """Seconds by which the clocks of nodes that share an answer of squeue may differ."""
-JOB_PROGRAM = (sys.executable, "-m", "difair_hpc.runs.job")
-"""What a job executes; ROOT and the file of its wave follow."""
+JOB_MODULE = ("-m", "difair_hpc.runs.job")
+"""What a job executes."""
 
 
 class SlurmCluster:
@@ -54,7 +55,7 @@ class SlurmCluster:
         again: Sequence[str] = (),
         code: Path | None = None,
         command: Command = run_command,
-        program: Sequence[str] = JOB_PROGRAM,
+        program: Sequence[str] = (),
         record: bool = True,
         server: str = "",
     ) -> None:
@@ -70,7 +71,7 @@ class SlurmCluster:
             again: Words of `difair` with which each job, as it ends, lets the study go on; empty: it does not.
             code: Frozen copy of the code that the jobs import; None: whatever is installed when they start.
             command: Runs a SLURM command.
-            program: What a job executes.
+            program: What a job executes in place of `JOB_MODULE`, before ROOT and the file of its wave.
             record: Put on record what the queue tells (the holder of the study's lease alone may).
             server: Address of the MLflow server to which the jobs ship; empty: they do not.
         """
@@ -88,6 +89,8 @@ class SlurmCluster:
         self._program = program
         self._record = record
         self._server = server
+        self._pauses = Pauses(longest=_LONGEST_PAUSE_SECONDS)
+        self._taken = False
         self._prefix = f"difair-{study}-{hashlib.sha256(str(self._root).encode()).hexdigest()[:6]}-"
 
     def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:
@@ -95,8 +98,10 @@ class SlurmCluster:
 
         Raises:
             JobRefused, Failure: sbatch refused; its message is passed on.
-            LimitReached, ClusterUnreachable: SLURM will take jobs later, or did not answer.
+            LimitReached, ClusterUnreachable: SLURM will take jobs later, or did not answer; so does everything count
+                that sbatch says after it has taken a wave like this one: then it is the site that has changed.
         """
+        self._pauses.check()
         if self._known_limits is None:
             self._known_limits = self._limits()
         limits, room = self._known_limits, len(orders)
@@ -132,30 +137,35 @@ class SlurmCluster:
         )
         script = wave.path.with_suffix(".sbatch")
         text = self.script(wave.path, len(orders), memory_factor=orders[0].memory_factor, exclude=exclude)
-        write_atomically(script, text)
+        write_atomically(script, text, own=True)
         try:
-            answer = self._command(["sbatch", "--parsable", str(script)])
+            job = submitted(self._command(["sbatch", "--parsable", str(script)]))
         except Failure as error:
             refused = isinstance(error, JobRefused | LimitReached)
             self._waves.answer(wave, error=str(error), refused=refused)
-            raise
-        self._waves.answer(wave, job=answer.strip().partition(";")[0])
+            if isinstance(error, LimitReached) or not (self._taken or isinstance(error, ClusterUnreachable)):
+                raise
+            self._pauses.failed(error)
+            raise ClusterUnreachable(str(error)) from error
+        self._taken = True
+        self._pauses.answered()
+        self._waves.answer(wave, job=job)
 
     def script(self, wave: Path, tasks: int, *, memory_factor: float = 1.0, exclude: Collection[str] = ()) -> str:
         """Return the sbatch script of a wave."""
-        place = None if self._code is None else shlex.quote(str(self._code))
-        code = [] if place is None else [f"export PYTHONPATH={place}${{PYTHONPATH:+:$PYTHONPATH}}"]
-        after = [sys.executable, "-m", "difair_hpc.sweep.after", str(self._study), str(wave)]
+        start = python(code=self._code)
+        program = [*(self._program or (*start, *JOB_MODULE)), str(self._root), str(wave)]
+        after = [*start, "-m", "difair_hpc.sweep.after", str(self._study), str(wave)]
         return sbatch_text(
             self._profile,
-            [*self._program, str(self._root), str(wave)],
+            program,
             name=self._prefix + wave.stem,
             logs=self._root / "jobs",
             tasks=tasks,
             memory_factor=memory_factor,
             exclude=exclude,
-            setup=code,
-            teardown=["code=$?", f"{shlex.join(after)} $code", "exit $code"],
+            setup=[_refusal(path) for path in (self._code, wave) if path is not None and _is_own(path)],
+            teardown=[f"{shlex.join(after)} $code"],
         )
 
     def jobs(self) -> Sequence[Job]:
@@ -259,6 +269,16 @@ class SlurmCluster:
         if not wave.answered:
             return time.time() - wave.time < SETTLING_SECONDS
         return wave.answered + _CLOCKS_DIFFER >= look.asked
+
+
+def _is_own(path: Path) -> bool:
+    return path.exists() and is_own(path)
+
+
+def _refusal(path: Path) -> str:
+    """Return the line of shell that ends a job whose file is no longer this user's: somebody has put another there."""
+    name = shlex.quote(str(path))
+    return f"[ -O {name} ] || {{ echo {name}' is not yours any more; nothing was executed' >&2; exit 1; }}"
 
 
 def _chunks(orders: Sequence[Order], most: int) -> Iterator[Sequence[Order]]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.files import fits, read_json, write_atomically, write_once
+from difair_hpc.files import fits, make_own_folder, read_json, write_atomically, write_once
 from difair_hpc.sweep.jobs import JobEnd
 
 _WAVE = {"jobs": [[str]], "begun?": [int], "time": float}
@@ -94,14 +94,14 @@ class Waves:
 
     def add(self, content: Mapping[str, Any]) -> Wave:
         """Put the next wave on disk before it is submitted; `content` has at least jobs and begun."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_own_folder(self._folder)
         self.read()
         names = [path.stem for path in self._folder.glob("????*.json")]  # a damaged wave keeps its number
         taken = [int(name) for name in names if name.isdecimal()]
         number = 1 + max(taken, default=0)
         path = self._folder / f"{number:04d}.json"
         whole = {**content, "time": time.time()}
-        made = write_once(path, json.dumps(whole))
+        made = write_once(path, json.dumps(whole), own=True)
         assert made, "the holder of the study's lease alone makes waves"
         wave = _wave(number, path, whole)
         self._keep(wave)

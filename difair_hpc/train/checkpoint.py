@@ -8,6 +8,7 @@ A training saves without stopping: it copies its state between two steps (`copie
 """
 
 import io
+import os
 import pickle
 import re
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from difair_hpc.errors import Failure
 from difair_hpc.files import write_atomically
 from difair_hpc.train.sealed import body, footer, is_sound
 
@@ -156,7 +158,11 @@ def keep(folder: Path, count: int, *, sound: Path | None = None) -> None:
 
 
 def load_newest(folder: Path) -> Loaded | None:
-    """Return the newest checkpoint whose digest holds, or None if the folder has none."""
+    """Return the newest checkpoint whose digest holds, or None if the folder has none.
+
+    Raises:
+        Failure: one is whole, but cannot be loaded here: to pass it over would throw away what it holds.
+    """
     skipped: list[str] = []
     for path in newest_first(folder):
         try:
@@ -183,7 +189,21 @@ def _copied(value: Any) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    payload = torch.load(io.BytesIO(body(path)), map_location="cpu", weights_only=True)
+    content = body(path)
+    try:
+        payload = unpacked(io.BytesIO(content))
+    except (RuntimeError, MemoryError) as error:
+        raise Failure(
+            f"{path} is whole, but torch cannot load it here ({type(error).__name__}: {error}). Nothing was changed; "
+            "repeat the command with what it lacks, such as memory, or move the file away to go on from the one before."
+        ) from error
     if not isinstance(payload, dict):
         raise ValueError("it holds no mapping")
     return payload
+
+
+def unpacked(source: io.BytesIO | Path) -> Any:
+    """Return what torch has saved, on the CPU; no code in it is executed, whatever variables say."""
+    # It asks for the opposite, and beside TORCH_FORCE_WEIGHTS_ONLY_LOAD torch refuses to load anything.
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    return torch.load(source, map_location="cpu", weights_only=True)

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import RunFolder, run_folder
 from tests import forked, short
+from tests.sweep.made import fail, finish
 from tests.waiting import eventually
 
 TINY = short.short(2)
@@ -92,8 +95,73 @@ def files(folder: Path) -> Mapping[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def set_up_site(folder: Path, monkeypatch: pytest.MonkeyPatch, sweep: str) -> None:
+    """Stand in a folder with the sweep file `one`, where SLURM's commands answer nothing until `say` writes them."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=":")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    (folder / "sweeps").mkdir()
+    (folder / "sweeps" / "one.yaml").write_text(sweep)
+    (folder / "bin").mkdir()
+    for name in ("squeue", "sbatch", "scontrol", "sacctmgr"):
+        say(folder, name, "exit 0")
+
+
+def say(folder: Path, name: str, body: str) -> None:
+    """Let a command of SLURM be this script."""
+    program = folder / "bin" / name
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+
+
 def described(root: Path, study: str, stages: Iterable[Mapping[str, Any]]) -> None:
     """Write what a study says of itself."""
     place = root / "studies" / study
     place.mkdir(parents=True)
     (place / "study.json").write_text(json.dumps({"study": study, "stages": list(stages)}), "utf-8")
+
+
+def half_finished(root: Path) -> dict[str, str]:
+    """A study whose search is over and whose final stage has begun; return name to signature."""
+    runs = {
+        "two": created(root, **{"method.alpha": 2}),
+        "six": created(root, **{"method.alpha": 6}),
+        "rival": created(root, method="cac"),
+        "bad": created(root, method="cross_entropy"),
+        "new": created(root, split=1),
+    }
+    for name in ("two", "six", "rival"):
+        finish(root, runs[name].signature)
+    fail(root, runs["bad"].signature, "ValueError: [red]made up[/red]")
+    trial = {name: {"number": 0, "signature": folder.signature} for name, folder in runs.items()}
+    described(
+        root,
+        "mini",
+        [
+            {
+                "name": "coarse",
+                "search": "grid",
+                "planned": 2,
+                "complete": True,
+                "trials": [
+                    trial["two"] | {"parameters": {"method.alpha": 2}},
+                    trial["six"] | {"parameters": {"method.alpha": 6}},
+                ],
+                "chosen": [{"method.alpha": 6}],
+                "reasons": ["Six is best."],
+            },
+            {
+                "name": "final",
+                "search": "final",
+                "planned": 5,
+                "complete": False,
+                "trials": [
+                    trial[name] | {"parameters": {"benchmark": "digits", "method": name, "split": 0}}
+                    for name in ("six", "rival", "bad", "new")
+                ],
+                "chosen": [],
+                "reasons": [],
+            },
+        ],
+    )
+    return {name: folder.signature for name, folder in runs.items()}

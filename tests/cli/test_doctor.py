@@ -9,26 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from difair_hpc import config
 from difair_hpc.cli import doctor, main
-from difair_hpc.cli.doctor import file_system, in_words
+from difair_hpc.cli.doctor import in_words
 from difair_hpc.errors import ClusterUnreachable, Failure
 from difair_hpc.sweep.checks import Check
-from tests.sweep.sites import Site
-
-MOUNTS = r"""
-22 27 0:21 / /proc rw,relatime - proc proc rw
-27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-40 27 0:40 / /home rw,relatime - autofs systemd-1 rw
-41 27 0:41 / /home rw,relatime shared:2 - nfs4 server:/home rw,vers=4.2
-42 27 0:42 / /scratch/my\040data rw - fuse.beegfs beegfs rw
-43 27 0:43 / /homework rw - xfs /dev/vdb rw
-"""
+from tests.proxy import Reply, running_proxy
+from tests.sites.answers import Site
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder with one profile of SLURM jobs."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     (tmp_path / "slurm").mkdir()
     (tmp_path / "slurm" / "site.yaml").write_text("{executor: slurm, partition: gpu, gres: 'gpu:v100:1', device: cpu}")
     return tmp_path
@@ -49,34 +43,6 @@ def told(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict
         check["what"]: (check["mark"], check["found"] + check["advice"])
         for check in json.loads(capsys.readouterr().out)
     }
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/srv/x", "ext4"),
-        ("/", "ext4"),
-        ("/home/me/outputs", "nfs4"),
-        ("/homework", "xfs"),
-        ("/scratch/my data/o", "fuse.beegfs"),
-        ("/scratch/my", "ext4"),
-    ],
-)
-def test_the_file_system_of_a_path(path: str, kind: str) -> None:
-    assert file_system(MOUNTS.strip(), Path(path)) == kind
-    assert file_system("", Path(path)) == ""
-
-
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "beegfs_nodev", "ceph", "fuse.glusterfs"])
-def test_file_systems_that_machines_share(kind: str) -> None:
-    assert doctor.SHARED.fullmatch(kind)
-    assert not doctor.LOCAL.fullmatch(kind)
-
-
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay"])
-def test_file_systems_of_one_machine(kind: str) -> None:
-    assert doctor.LOCAL.fullmatch(kind)
-    assert not doctor.SHARED.fullmatch(kind)
 
 
 def test_a_laptop(capsys: pytest.CaptureFixture[str], here: Path) -> None:
@@ -124,8 +90,10 @@ def test_studies_that_cannot_be_written_fail(capsys: pytest.CaptureFixture[str],
 
 class Health(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        asks = self.path.startswith("/api/2.0/mlflow/experiments/get-by-name?")
         self.send_response(200 if self.path == "/health" else 404)
         self.end_headers()
+        self.wfile.write(b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}' if asks else b"")
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -156,6 +124,21 @@ def test_stores_of_mlflow(capsys: pytest.CaptureFixture[str], server: str) -> No
     assert "tracking_uri=none" in words
     assert told(capsys, "tracking_uri=none")["MLflow"] == ("ok", "off (tracking_uri=none)")
     assert told(capsys, "tracking_uri=postgresql://me@db/mlflow")["MLflow"][0] == "unknown"
+
+
+def test_a_login_page_in_the_place_of_mlflow_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with running_proxy(rule=lambda _: Reply(status=200, body="<h1>Sign in</h1>")) as page:
+        mark, words = told(capsys, f"tracking_uri={page.uri}", code=1)["MLflow"]
+    assert mark == "FAIL"
+    assert "it answers 200: 'Sign in'; that is no answer of MLflow" in words
+
+
+def test_a_limit_in_which_torch_dies_is_worth_a_look(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (2**32, 2**32))
+    mark, words = told(capsys)["shell"]
+    assert (mark, "ulimit -v allows 4 GB of addresses" in words) == ("warn", True)
 
 
 def has_gpu() -> bool:
@@ -228,6 +211,15 @@ def test_what_a_node_lacks_is_told_beside_what_is_here(
     assert found["output root"][0] == "ok", "the node is the proof that it is shared"
 
 
+def test_a_node_is_asked_about_the_folders_that_the_environment_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, site: Site, here: Path
+) -> None:
+    monkeypatch.setattr(doctor, "ask_node", lambda _, __, words, ___: [Check("ok", "words", json.dumps(words))])
+    monkeypatch.setenv("DIFAIR_ROOT", "o (1),2")
+    asked = told(capsys, "cluster=site", "--on-node")["node: words"][1]
+    assert config.parse(json.loads(asked))["root"] == str(here / "o (1),2")
+
+
 def test_inside_a_job_the_machine_is_looked_at_and_not_the_site(capsys: pytest.CaptureFixture[str], site: Site) -> None:
     found = told(capsys, "cluster=site", "--inside")
     assert found["SLURM"][0] == "ok"
@@ -247,7 +239,7 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str], site: Site) -> Non
     (failed,) = [line for line in lines if line.startswith("FAIL")]
     assert failed.split()[:3] == ["FAIL", "partition", "nosuch"]
     assert failed.endswith("-> set cluster.partition; this site has gpu, urgent")
-    assert len(lines) == 15, "one line per check where the output is no terminal"
+    assert len(lines) == 17, "one line per check where the output is no terminal"
 
 
 def test_a_narrow_terminal_folds_lines_and_loses_no_word() -> None:

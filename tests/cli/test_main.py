@@ -1,6 +1,8 @@
 """The front door: help, mistakes with one message each, exit codes."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from difair_hpc import __version__
 from difair_hpc.cli import VERBS, main
 from difair_hpc.runs.attempts import Attempt
-from tests.cli.made import TINY_WORDS, command, created, files
+from tests.cli.made import TINY_WORDS, command, created, environment, files
 
 Said = Callable[[], tuple[str, str]]
 
@@ -221,3 +223,40 @@ def test_options_may_stand_anywhere(capsys: pytest.CaptureFixture[str], here: Pa
     assert exits("train", *TINY_WORDS, "-n", "seed=3", "root=o") == 0
     assert "seed: 3" in capsys.readouterr().out
     assert not (here / "o").exists()
+
+
+def shell(cwd: Path, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run `difair` from its start in an environment of its own."""
+    start = [sys.executable, "-m", "difair_hpc", *words]
+    return subprocess.run(start, cwd=cwd, env=environment(**variables), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("code", ['__version__ = "1.0"', "raise ImportError('cannot import name multiarray')"])
+def test_a_foreign_numpy_is_named_with_the_variable_that_brings_it(here: Path, code: str) -> None:
+    foreign = here / "module/numpy/__init__.py"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text(code)
+    ended = shell(here, "doctor", PYTHONPATH=str(here / "module"))
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"difair: PYTHONPATH={here}/module brings {foreign} in place of the package")
+    assert "internal error" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_package_that_cannot_be_imported_at_the_start_is_named_as_well(here: Path) -> None:
+    foreign = here / "module/yaml.py"
+    foreign.parent.mkdir()
+    foreign.write_text("raise ImportError('too old')")
+    ended = shell(here, "train", "-n", PYTHONPATH=str(here / "module"))
+    assert (ended.returncode, "Traceback" in ended.stderr) == (2, False)
+    assert f"brings {foreign} in place of" in ended.stderr
+
+
+def test_a_limit_of_the_shell_is_named(here: Path) -> None:
+    limit = f"ulimit -v 2000000; exec {sys.executable} -m difair_hpc doctor"
+    ended = subprocess.run(
+        ["sh", "-c", limit], cwd=here, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "ulimit -v allows 1.91 GB of addresses here" in ended.stderr
+    assert "internal error" not in ended.stderr

@@ -12,8 +12,8 @@ from difair_hpc.runs.attempts import Attempt, set_kind
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import Mark, read_mark
 from difair_hpc.runs.place import Place
-from tests.cli.made import Running, created, files, until
-from tests.cli.test_status import half_finished, said
+from tests.cli.made import Running, created, files, half_finished, until
+from tests.cli.test_status import said
 from tests.sweep.made import fail, results
 
 

@@ -98,8 +98,10 @@ def test_what_a_request_had_below_its_root_is_looked_for_below_the_copy(root: Pa
     asked = request_of(other, "two")
     assert asked is not None
     asked = dataclasses.replace(asked, words=(*asked.words, f'tracking_uri="sqlite:///{root}/mlflow.db"'))
-    words = _as_arguments(asked, config.settings_only([f"root={other}"]), detached=False).words
-    assert words[-2:] == [f'tracking_uri="sqlite:///{other}/mlflow.db"', f"root={other}"]
+    words = _as_arguments(asked, config.settings_only([f"root={other}"]), "two", detached=False).words
+    said = config.parse(words)
+    assert said["tracking_uri"] == f"sqlite:///{other}/mlflow.db"
+    assert said["root"] == str(other)
 
 
 def test_ui_says_that_it_writes_and_into_the_copy_alone(

@@ -13,8 +13,9 @@ from difair_hpc.cli import main
 from difair_hpc.cli.clusters import Request, keep_request
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.folder import run_folder
-from tests.cli.made import created, described, environment, files
-from tests.sweep.made import fail, finish
+from difair_hpc.sweep.profile import Profile
+from tests.cli.made import created, described, environment, files, half_finished
+from tests.sweep.made import finish
 
 
 @pytest.fixture(autouse=True)
@@ -29,52 +30,6 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert err == ""
     assert "\x1b" not in out, "no escape codes where nobody looks at a terminal"
     return out
-
-
-def half_finished(root: Path) -> dict[str, str]:
-    """A study whose search is over and whose final stage has begun; return name to signature."""
-    runs = {
-        "two": created(root, **{"method.alpha": 2}),
-        "six": created(root, **{"method.alpha": 6}),
-        "rival": created(root, method="cac"),
-        "bad": created(root, method="cross_entropy"),
-        "new": created(root, split=1),
-    }
-    for name in ("two", "six", "rival"):
-        finish(root, runs[name].signature)
-    fail(root, runs["bad"].signature, "ValueError: [red]made up[/red]")
-    trial = {name: {"number": 0, "signature": folder.signature} for name, folder in runs.items()}
-    described(
-        root,
-        "mini",
-        [
-            {
-                "name": "coarse",
-                "search": "grid",
-                "planned": 2,
-                "complete": True,
-                "trials": [
-                    trial["two"] | {"parameters": {"method.alpha": 2}},
-                    trial["six"] | {"parameters": {"method.alpha": 6}},
-                ],
-                "chosen": [{"method.alpha": 6}],
-                "reasons": ["Six is best."],
-            },
-            {
-                "name": "final",
-                "search": "final",
-                "planned": 5,
-                "complete": False,
-                "trials": [
-                    trial[name] | {"parameters": {"benchmark": "digits", "method": name, "split": 0}}
-                    for name in ("six", "rival", "bad", "new")
-                ],
-                "chosen": [],
-                "reasons": [],
-            },
-        ],
-    )
-    return {name: folder.signature for name, folder in runs.items()}
 
 
 def test_an_empty_root_says_how_to_start(capsys: pytest.CaptureFixture[str], here: Path) -> None:
@@ -232,8 +187,6 @@ def test_a_dry_run_of_a_sweep_starts_and_writes_nothing(capsys: pytest.CaptureFi
     assert out.count("follows from what an earlier stage chooses") == 2
     assert out.endswith("9 runs are certain from the start; nothing was started\n")
     assert list(here.iterdir()) == []
-    assert "stage search (optuna): 60 runs of 600 epochs" in said(capsys, "sweep", "tpe", "-n")
-    assert list(here.iterdir()) == []
 
 
 def test_the_report_of_a_half_finished_study(capsys: pytest.CaptureFixture[str], here: Path) -> None:
@@ -265,3 +218,22 @@ def test_the_data_sets_as_table_and_json(capsys: pytest.CaptureFixture[str], her
     rows = json.loads(said(capsys, "data", "data_root=d", "-f", "json"))
     assert {row["name"]: row["complete"] for row in rows}["digits"] is True
     assert list(here.iterdir()) == []
+
+
+def test_fewer_threads_than_the_profile_asks_for_are_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = here / "outputs"
+    signature = half_finished(root)["bad"]
+
+    def ask(threads: int | None) -> None:
+        profile = Profile(name="local", threads=threads)
+        keep_request(root, "mini", Request(name="mini", words=(), folder=str(here), profile=profile))
+
+    ask(4)
+    record = run_folder(root, signature).path / "attempts/0001.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "hardware": {"threads": 2}}))
+    words = "2 of the 4 CPU threads that the profile asks for"
+    assert f"mini: 1 run has {words}: they may use no more CPUs" in said(capsys, "status")
+    assert f"with {words}" in said(capsys, "why", signature)
+    for enough in (2, None):
+        ask(enough)
+        assert "CPU threads" not in said(capsys, "status") + said(capsys, "why", signature)

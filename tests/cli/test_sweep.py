@@ -90,7 +90,9 @@ def test_a_study_survives_ctrl_c_and_kill_9(here: Path) -> None:
         until(lambda: begun(root), running=first)
         os.killpg(first.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
         assert first.process.wait() == 130, first.text()
-        assert "the same command continues" in first.text()
+        said = first.text()
+        assert said.index("SIGINT: runs save and leave") < said.index("the same command continues")
+        assert "Ctrl-C again leaves them to themselves" in said
         assert members(first.pid) == [], "no process is left behind"
     with Running(*words, cwd=here) as second:
         until(lambda: len(begun(root)) > 2 and len(members(second.pid)) > 2, running=second)

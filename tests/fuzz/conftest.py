@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.made import make_root
-from tests.sweep.sites import Site
+from tests.sites.answers import Site
 
 
 @pytest.fixture(scope="session")

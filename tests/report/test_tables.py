@@ -145,6 +145,25 @@ def test_different_images_of_one_split_are_marked_in_every_method() -> None:
     assert sum("CIFAR10 split 0: the runs saw different images" in note for note in table.notes) == 1
 
 
+@pytest.mark.parametrize(
+    ("hardware", "words"),
+    [
+        ({"instructions": "DEFAULT"}, "versions.instructions AVX512 and DEFAULT"),
+        ({"arithmetic": "MKL_CBWR=AVX2"}, "versions.arithmetic MKL_CBWR=AVX2 and as delivered"),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_runs_that_were_computed_in_another_way_are_marked_where_that_is_on_record(
+    hardware: dict[str, str] | None, words: str
+) -> None:
+    known = {"instructions": "AVX512", "arithmetic": ""}
+    other = {} if hardware is None else {"hardware": known | hardware}
+    table = accuracy_table([row(hardware=known), row(split=1, **other)])
+    assert (" ! (n=2)" in cell(table, "DIFAIR", "CIFAR10").text) is bool(words)
+    assert any(words in note for note in table.notes)
+
+
 def test_diverged_runs_are_left_out_and_named() -> None:
     table = accuracy_table([*five_splits()[:4], diverged(split=4)])
     # 94, 95, 96, 97: mean 95.5, deviation sqrt(1.25)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from difair_hpc.runs import spool
 from difair_hpc.runs.folder import RunFolder
-from difair_hpc.runs.tracking import Drawer, Tracker, default_uri
+from difair_hpc.runs.shipment import Drawer
+from difair_hpc.runs.tracking import Tracker, default_uri
 from tests.runs.made import put_attempt
 
 if TYPE_CHECKING:

@@ -116,14 +116,14 @@ def test_a_job_passes_over_what_is_held_and_stops_where_its_time_is_up(
     write_mark(held.path, Mark(hold="held"))
     names = [place.signature for place in (held, first, second)]
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
-    assert run_job(str(tmp_path), names, plain(execution()), minutes=0.05) == TIME
+    assert run_job(str(tmp_path), names, plain(execution()), minutes=0.05, slurm=True) == TIME
     assert [place.state().status for place in (held, first, second)] == ["new", "stopped", "new"]
     end = view(first.path, 1).end
     assert end is not None
     assert (end["signal"], end["epoch"]) == (TIME, 1)
     assert view(first.path, 1).place.job == "7_0"
     assert first.state().job == "7_0"
-    assert run_job(str(tmp_path), names, plain(execution())) == ""
+    assert run_job(str(tmp_path), names, plain(execution()), slurm=True) == ""
     assert [place.state().status for place in (held, first, second)] == ["new", "done", "done"]
     assert first.state().job == "7_0", "where it was finished stays known"
 

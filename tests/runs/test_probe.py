@@ -41,6 +41,7 @@ def test_this_machine() -> None:
 
 def test_in_a_job_the_node_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURMD_NODENAME", "gpu-1")
-    assert machine().name == f"{socket.gethostname()} gpu-1"
+    assert machine(in_job=True).name == f"{socket.gethostname()} gpu-1"
+    assert machine().name == socket.gethostname(), "a shell keeps the variable when its job is over"
     monkeypatch.setenv("SLURMD_NODENAME", socket.gethostname())
-    assert machine().name == socket.gethostname()
+    assert machine(in_job=True).name == socket.gethostname()

@@ -1,5 +1,6 @@
 """A run that was stopped, crashed or damaged goes on and ends to the same bit."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,6 +187,51 @@ def test_going_on_with_other_threads_is_warned_about(tmp_path: Path, monkeypatch
     assert resulting(place)["warnings"] == [
         "resumed with 2 CPU threads after 1: equal only up to rounding from there on"
     ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "change"),
+    [
+        ("MKL_CBWR", "COMPATIBLE", "arithmetic MKL_CBWR=COMPATIBLE after none"),
+        ("NVIDIA_TF32_OVERRIDE", "0", "arithmetic NVIDIA_TF32_OVERRIDE=0 after none"),
+        ("CUBLAS_WORKSPACE_CONFIG", ":16:8", "arithmetic CUBLAS_WORKSPACE_CONFIG=:16:8 after none"),
+    ],
+)
+def test_going_on_with_other_arithmetic_is_warned_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, change: str
+) -> None:
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    place = interrupted(tmp_path, STEPS)
+    monkeypatch.setenv(variable, value)
+    execute(place, execution(), Events())
+    result = resulting(place)
+    assert result["warnings"] == [f"resumed with {change}: equal only up to rounding from there on"]
+    assert result["hardware"]["arithmetic"] == f"{variable}={value}"
+
+
+def test_going_on_with_other_instructions_or_on_another_cpu_is_warned_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
+    place = interrupted(tmp_path, STEPS)
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT")
+    monkeypatch.setattr("difair_hpc.runs.facts._cpu_name", lambda: "another one")
+    execute(place, execution(), Events())
+    (warning,) = resulting(place)["warnings"]
+    assert "cpu another one after " in warning
+    assert "instructions DEFAULT after AVX512: equal only up to rounding" in warning
+    record = json.loads((place.path / "attempts/0002.json").read_text())
+    assert record["hardware"]["instructions"] == "DEFAULT"
+
+
+def test_a_checkpoint_of_an_earlier_version_differs_in_nothing_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("difair_hpc.runs.facts.computing", lambda _: None)
+        place = interrupted(tmp_path, STEPS)
+    execute(place, execution(), Events())
+    assert resulting(place)["warnings"] == []
 
 
 @pytest.mark.slow

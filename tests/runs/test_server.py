@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from difair_hpc.errors import UserError
-from difair_hpc.runs.server import address_file, check_credentials, private, remedy, server_of
+from difair_hpc.runs.server import address_file, check_credentials, private, server_of
 from difair_hpc.runs.tracking import default_uri
 
 
@@ -39,9 +39,3 @@ def test_a_file_that_others_can_open_is_refused(tmp_path: Path, monkeypatch: pyt
     check_credentials("http://there")
     path.chmod(0o400)
     assert private(path) == path
-
-
-def test_what_to_do_depends_on_what_the_server_says() -> None:
-    assert "~/.mlflow/credentials" in remedy("failed with error code 401 != 200")
-    assert "study=NAME" in remedy("failed with error code 403 != 200")
-    assert "tracking_uri=" in remedy("no such host")

@@ -18,7 +18,7 @@ from difair_hpc.runs.tracking import default_uri
 from tests.mlflow_server import MlflowServer, free_port, silent_server
 from tests.runs.made import created, execution, spec
 from tests.runs.mlflow_rows import Shown, behind, ship
-from tests.waiting import eventually
+from tests.waiting import HANG_SECONDS, eventually
 
 pytestmark = [
     pytest.mark.slow,
@@ -172,3 +172,23 @@ def test_a_database_that_another_has_locked(tmp_path: Path, place: RunFolder, mi
     assert all("nothing is lost" in line for line in told)
     assert shown.epochs(place.signature) == [1, 2, 3, 4, 5, 6]
     assert [status for status, _ in shown.statuses()] == ["FINISHED"]
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError("y"), RuntimeError("z"), MemoryError(), OSError("w")])
+def test_an_exception_of_any_kind_ends_no_shipping(error: Exception) -> None:
+    told: list[str] = []
+    ships = iter([error, error, None, error])
+    done = threading.Event()
+
+    def ship() -> None:
+        found = next(ships, None)
+        if found is not None:
+            raise found
+        done.set()
+
+    shipping = Shipping(told.append)
+    with shipping.beside(ship):
+        assert done.wait(HANG_SECONDS)
+    assert told[0].startswith(f"MLflow could not be brought up to date ({type(error).__name__}: ")
+    assert "difair sync ships it later" in told[0]
+    assert len(told) <= 2, "once per outage"

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from difair_hpc.runs.attempts import view
 from difair_hpc.runs.marks import Mark, write_mark
+from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.stop import STOP_SIGNALS, TIME, StopFlag, StopWatch, stop_on_signal
+from tests.runs.made import created, execution
+from tests.waiting import eventually
 
 WAITER = """
 import time
@@ -48,6 +52,53 @@ def test_handlers_are_put_back() -> None:
     with stop_on_signal():
         assert all(signal.getsignal(number) not in before for number in STOP_SIGNALS)
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+
+
+def asked_to_stop(*, obey: tuple[str, ...] = ()) -> str:
+    """Send every stop signal to this process while it collects them; return what the flag says of each."""
+    reasons = []
+    for number in STOP_SIGNALS:
+        with stop_on_signal(obey=obey) as flag:
+            signal.raise_signal(number)
+            reasons.append(flag.reason)
+    return " ".join(reasons)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored(number: signal.Signals) -> None:
+    others = [other.name for other in STOP_SIGNALS if other != number]
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert asked_to_stop().split() == others
+        assert signal.getsignal(number) == signal.SIG_IGN
+        assert number.name in asked_to_stop(obey=(number.name,)).split(), "a job obeys what SLURM and we send to it"
+    finally:
+        signal.signal(number, before)
+
+
+def test_whoever_waits_is_told_at_once_and_once() -> None:
+    said: list[str] = []
+    with stop_on_signal(said.append) as flag:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)  # right behind: what a shell or a starter has passed on
+        assert flag.reason == "SIGTERM"
+        assert eventually(lambda: said)
+    assert said == ["SIGTERM"]
+
+
+def test_a_second_ctrl_c_ends_a_command_at_once_and_a_run_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    with stop_on_signal(lambda _: None):
+        signal.raise_signal(signal.SIGINT)
+        clock.now += 1
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with stop_on_signal() as flag:
+        signal.raise_signal(signal.SIGINT)
+        clock.now += 1
+        signal.raise_signal(signal.SIGINT)
+        assert flag.reason == "SIGINT"
 
 
 class Clock:
@@ -105,3 +156,17 @@ def test_a_mark_is_seen_within_seconds(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_signal_comes_first(tmp_path: Path) -> None:
     assert StopWatch(tmp_path, lambda: "SIGTERM", ends=0.0).asked() == "SIGTERM"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_second_ctrl_c_is_no_failure_of_the_run(tmp_path: Path) -> None:
+    def interrupts() -> bool:
+        raise KeyboardInterrupt
+
+    place = created(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        execute(place, execution(), Events(should_stop=interrupts))
+    end = view(place.path, 1).end
+    assert end is not None
+    assert (end["reason"], end["signal"]) == ("stopped", "SIGINT")
+    assert place.state().status == "stopped"

@@ -1,5 +1,6 @@
 """Each epoch is in MLflow exactly once: in a file and behind a server, by one that ships and by two at once."""
 
+import errno
 import json
 import sqlite3
 import threading
@@ -15,8 +16,9 @@ from difair_hpc.runs.attempts import set_kind
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.points import BATCH, batches
 from difair_hpc.runs.reap import reap
-from difair_hpc.runs.store import schema_of
-from difair_hpc.runs.tracking import SHIPPED, Tracker, default_uri
+from difair_hpc.runs.shipment import SHIPPED
+from difair_hpc.runs.sqlite import schema_of
+from difair_hpc.runs.tracking import Tracker, default_uri
 from tests.cli.made import command
 from tests.runs.made import created, put_attempt
 from tests.runs.mlflow_rows import Shown, behind, ship
@@ -176,6 +178,15 @@ class TestOverEveryStore:
         reap(shown.uri, shown.root)
         states = [status for kind in ("run", "stage", "study") for status, _ in shown.statuses(kind)]
         assert states == ["FAILED", "KILLED", "KILLED"]
+
+    def test_a_root_without_locks_is_shown_too(self, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSYS, "Function not implemented")
+
+        monkeypatch.setattr("fcntl.flock", refuse)
+        place = begun(shown.root, 2)
+        ship(shown.tracker(), place)
+        assert shown.epochs(place.signature) == [1, 2]
 
     def test_a_run_of_another_output_root_is_another(self, shown: Shown, tmp_path: Path) -> None:
         mine, other = begun(shown.root, 2), Shown(root=tmp_path / "other", uri=shown.uri, database=shown.database)

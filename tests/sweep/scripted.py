@@ -1,4 +1,4 @@
-"""SLURM as far as the engine asks it, answering from a test's script."""
+"""SLURM as far as the engine asks it: the model of tests/sites, whose jobs a test lets do what it likes."""
 
 import json
 from collections.abc import Sequence
@@ -11,16 +11,21 @@ from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.queue import Queue
 from difair_hpc.sweep.site import SubmitLimits
 from difair_hpc.sweep.slurm import SlurmCluster
+from tests.sites.slurm import Job, Slurm, Task
+
+LONG_AGO = float("-inf")
+NOW = 0.0
 
 
 class Site:
-    """Answers as a SLURM site would, from a script of the test."""
+    """A site whose jobs are in the states that the test says."""
 
     def __init__(self, root: Path, **profile_keys: object) -> None:
         self.root = root
         self.profile = Profile(name="test", executor="slurm", gres="gpu:1", poll_seconds=0, **profile_keys)  # type: ignore[arg-type]
-        self.queue: dict[tuple[str, int], str] = {}
-        self.accounts = ""
+        self.slurm = Slurm(accounting=False, next_id=9)
+        self.slurm.submit("", {"job-name": "a job of another | study"}, folder="/", environment={})
+        self.slurm.next_id = 4711
         self.refusal: Failure | None = None
         self.at_most = 1000
         self.limits = SubmitLimits(max_array=1000, max_submit=None)
@@ -48,35 +53,48 @@ class Site:
     def runs(self) -> list[list[str]]:
         return [list(job.runs) for job in self.cluster.jobs()]
 
-    def shows(self, *states: str, wave: int = 1) -> None:
-        """Let squeue show the tasks of a wave in these states, `state: reason`; those with an empty one have left."""
+    def job(self, wave: int = 1) -> Job:
+        """Return the job of a wave; where sbatch was never heard of it, SLURM took it all the same."""
         name = f"{self.cluster._prefix}{wave:04d}"
-        self.queue = {key: state for key, state in self.queue.items() if key[0] != name}
-        self.queue |= {(name, task): state for task, state in enumerate(states) if state}
+        known = next((job for job in self.slurm.jobs.values() if job.name == name), None)
+        return known or self.slurm.submit("", {"job-name": name, "array": "0-9"}, folder="/", environment={})
+
+    def shows(self, *states: str, wave: int = 1, node: str = "v100-1") -> None:
+        """Let the tasks of a wave be in these states, `state: reason`; those with an empty one have left the queue."""
+        job = self.job(wave)
+        for number in range(len(job.tasks)):
+            state, _, reason = (states[number] if number < len(states) else "").partition(": ")
+            gone = Task(state="COMPLETED", node=node, ended=LONG_AGO)
+            job.tasks[number] = Task(state=state, reason=reason or "None", node=node, ended=NOW) if state else gone
+
+    def left(self, *states: str, wave: int = 1, node: str = "v100-1") -> None:
+        """Let the tasks of a wave have left the queue, in the states that accounting tells."""
+        self.slurm.accounting = True
+        for number, state in enumerate(states):
+            self.job(wave).tasks[number] = Task(state=state, node=node, ended=LONG_AGO)
 
     def __call__(self, words: Sequence[str]) -> str:
         self.asked.append(words[0])
         if words[0] == "squeue":
-            lines = [
-                f"4711_{task}|{task}|{state}|v100-1|{reason or 'None'}|{name}\n"
-                for (name, task), shown in self.queue.items()
-                for state, _, reason in [shown.partition(": ")]
-            ]
-            return "9|N/A|RUNNING|rtx-1|None|a job of another | study\n" + "".join(lines)
+            return self.slurm.squeue(words[1:], now=NOW)
         if words[0] == "sacct":
-            if not self.accounts:
-                raise Failure("sacct failed: Slurm accounting storage is disabled")
-            return self.accounts
+            return self._accounts(words[1:])
         if self.refusal is not None:
             raise self.refusal
         if words[0] == "scontrol":
             assert words[1] == "release"
             self.released.append(words[2])
             return ""
-        tasks = len(json.loads(Path(words[-1]).with_suffix(".json").read_text())["jobs"])
-        if tasks > self.at_most:
+        script = Path(words[-1])
+        if len(json.loads(script.with_suffix(".json").read_text())["jobs"]) > self.at_most:
             raise LimitReached("sbatch failed: AssocMaxSubmitJobLimit")
-        return "4711\n"
+        job = self.slurm.submit(script.read_text(), {}, folder=str(self.root), environment={})
+        return f"{job.id}\n"
+
+    def _accounts(self, words: Sequence[str]) -> str:
+        if not self.slurm.accounting:
+            raise Failure("sacct failed: Slurm accounting storage is disabled")
+        return self.slurm.sacct(words)
 
 
 def wave(site: Site, number: int = 1) -> Path:

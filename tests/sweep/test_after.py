@@ -1,5 +1,6 @@
 """The last step of a job: another turn where its time was up, else a tick, and a word where that is not possible."""
 
+import errno
 import json
 import os
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from difair_hpc.runs.place import AGAIN
+from difair_hpc.sweep import after
 from difair_hpc.sweep.lease import Wishes, lease
 
 SAY = """#!/bin/bash
 echo "$0 $*" >>{log}
+printf 'caf\\xe9' >&2
 exit {code}
 """
 
@@ -31,6 +34,12 @@ class Node:
         program.chmod(0o755)
         self.wave = folder / "0001.json"
         self.wave.write_text(json.dumps({"again": again, "folder": str(folder)}))
+
+    def says(self, body: str) -> None:
+        """Let the tick be this script."""
+        program = self.folder / "tick"
+        program.write_text(f"#!/bin/bash\n{body}\n")
+        program.chmod(0o755)
 
     def end(self, code: int) -> str:
         """Let a job end with an exit code; return what its last step complained of."""
@@ -83,3 +92,43 @@ def test_where_somebody_drives_the_study_a_wish_is_enough(here: Path) -> None:
         node.end(0)
     assert Wishes(node.study).stands()
     assert not node.refusal.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "record"),
+    [
+        ("exit 0", ""),
+        ("echo 'difair: SLURM is away' >&2; exit 1", "SLURM is away"),
+        ("echo 'a warning' >&2; exit 1", ""),
+        (
+            "echo; echo 'Traceback (most recent call last):' >&2; echo 'ImportError: numpy' >&2; exit 1",
+            "ImportError: numpy",
+        ),
+        ("exit 130", "exit code 130"),
+        ("kill -9 $$", "exit code -9"),
+        (r"printf 'difair: \xe9 \xff\n' >&2; exit 2", "\ufffd \ufffd"),
+    ],
+)
+def test_a_tick_that_breaks_off_in_any_way_is_on_record(
+    here: Path, monkeypatch: pytest.MonkeyPatch, body: str, record: str
+) -> None:
+    node = Node(here, scontrol=0, again=[])
+    node.says(body)
+    monkeypatch.setattr(after, "python", lambda: [str(here / "tick")])
+    after._tick(node.study, {"again": [], "folder": str(here)})
+    message = json.loads(node.refusal.read_text())["message"] if node.refusal.exists() else ""
+    assert bool(message) == bool(record)
+    assert record in message
+
+
+def test_where_nothing_can_be_put_on_record_the_log_has_one_line(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    node = Node(here, scontrol=0, again=["--version"])
+    monkeypatch.setattr(Wishes, "wish", full)
+    monkeypatch.setattr(sys, "argv", ["after", str(node.study), str(node.wave), "0"])
+    assert after.main() == 0
+    assert capsys.readouterr().err == "difair: no tick: [Errno 122] Disk quota exceeded\n"

@@ -9,7 +9,7 @@ from difair_hpc.runs.probe import Machine
 from difair_hpc.sweep.checks import Check, machine_checks, site_checks
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.site import SubmitLimits, parse_accounts, parse_config, parse_nodes
-from tests.sweep.sites import RECORDED
+from tests.sites.answers import RECORDED
 
 V100 = "0: Tesla V100-SXM2-32GB (sm_70)"
 MACHINE = Machine(
@@ -148,7 +148,7 @@ def test_limits_and_accounting_are_told() -> None:
     ("device", "executor", "facts", "mark"),
     [
         ("cuda", "slurm", {}, "FAIL"),
-        ("cuda:1", "local", {}, "FAIL"),
+        ("cuda", "local", {}, "FAIL"),
         ("auto", "slurm", {}, "warn"),  # the job asked for one
         ("auto", "local", {}, "ok"),
         ("cpu", "slurm", {}, "ok"),

@@ -12,6 +12,7 @@ import pytest
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.spec import ExecutionSpec
+from difair_hpc.runs.stop import STOP_SIGNALS, stop_on_signal
 from difair_hpc.sweep.cluster import Cluster, LocalCluster, MemoryCluster
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Order
@@ -131,6 +132,63 @@ def test_the_last_words_of_a_job_that_could_not_begin(tmp_path: Path) -> None:
     cluster.submit([Order(runs=("000000000000",))])
     until(lambda: not cluster.jobs())
     assert "there is no run 000000000000" in cluster.last_words("000000000000")
+
+
+@pytest.mark.parametrize(
+    ("given", "jobs"),
+    [
+        ("", ["", "", ""]),
+        ("3", ["3", "3", "3"]),
+        ("3,2", ["3", "2", "3"]),
+        ("GPU-1a,MIG-GPU-2b/1/0", ["GPU-1a", "MIG-GPU-2b/1/0", "GPU-1a"]),
+    ],
+)
+def test_each_local_job_sees_one_of_the_gpus_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, jobs: list[str]
+) -> None:
+    seen: list[dict[str, str]] = []
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def start(*_: object, env: dict[str, str], **__: object) -> "subprocess.Popen[bytes]":
+        seen.append(env)
+        started.append(real([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE))
+        return started[-1]
+
+    monkeypatch.setattr("submitit.local.local.subprocess.Popen", start)
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", given)
+    cluster = LocalCluster(tmp_path, EXECUTION, gpus=given.split(",") if given else ())
+    cluster.submit([Order(runs=(f"{number:012x}",)) for number in range(3)])
+    for process in started:
+        process.communicate()
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in seen] == jobs
+    assert [env["HIP_VISIBLE_DEVICES"] for env in seen] == jobs
+    assert {env["OMP_NUM_THREADS"] for env in seen} == {"1"}
+    assert os.environ["HIP_VISIBLE_DEVICES"] == given
+
+
+@pytest.mark.parametrize("ignored", [(), (signal.SIGHUP,), (signal.SIGINT,), (signal.SIGHUP, signal.SIGINT)])
+def test_a_local_run_ignores_what_the_command_was_started_to_ignore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: tuple[signal.Signals, ...]
+) -> None:
+    seen = {}
+
+    def submit(*_: object, obey: list[str]) -> None:
+        seen.update({"obeys": set(obey), "born": {n for n in STOP_SIGNALS if signal.getsignal(n) == signal.SIG_IGN}})
+
+    cluster = LocalCluster(tmp_path, EXECUTION)
+    monkeypatch.setattr(cluster._executor, "submit", submit)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+    try:
+        with stop_on_signal():
+            during = [signal.getsignal(number) for number in STOP_SIGNALS]
+            cluster.submit([Order(runs=("000000000000",))])
+            assert [signal.getsignal(number) for number in STOP_SIGNALS] == during
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert seen["obeys"] == {number.name for number in STOP_SIGNALS if number not in ignored}
+    assert seen["born"] == {signal.SIGINT, signal.SIGHUP}, "submitit's controller would kill the run a second later"
 
 
 SUBMIT_AND_WAIT = """

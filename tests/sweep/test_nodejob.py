@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def test_the_job_asks_for_what_runs_ask_for_but_for_minutes(tmp_path: Path) -> N
     lines = queue.script.splitlines()
     assert {"#SBATCH --partition=gpu", "#SBATCH --gres=gpu:v100:1", "#SBATCH --time=5", "module load cuda"} <= {*lines}
     assert "-m difair_hpc doctor --inside -f json cluster=test" in queue.script
+    assert f"cd {shlex.quote(str(Path.cwd()))} || cd /" in lines, "where the profile is"
     assert queue.folder.parent == tmp_path / "doctor"
 
 

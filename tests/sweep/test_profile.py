@@ -34,7 +34,7 @@ def test_a_machine_without_gpus_may_say_so_for_all_profiles(monkeypatch: pytest.
     assert profile("v100").device == "cuda"
     monkeypatch.setenv("DIFAIR_DEVICE", "cpu")
     assert profile("v100").device == "cpu"
-    assert profile("v100", {"device": "cuda:1"}).device == "cuda:1"
+    assert profile("v100", {"device": "auto"}).device == "auto"
 
 
 def test_a_pause_is_how_a_run_is_executed_and_no_part_of_it() -> None:
@@ -42,3 +42,9 @@ def test_a_pause_is_how_a_run_is_executed_and_no_part_of_it() -> None:
     assert Profile(name="x").execution(Path("d"), threads=9).threads == 9
     with pytest.raises(InvalidValue, match=r"cluster\.pause_seconds=-1"):
         Profile(name="x", pause_seconds=-1.0)
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "cuda:7", "gpu", "0", ""])
+def test_a_run_sees_one_gpu_so_that_none_can_be_chosen_by_number(device: str) -> None:
+    with pytest.raises(InvalidValue, match=r"cluster\.device=.*auto, cpu or cuda.*CUDA_VISIBLE_DEVICES=1,2 difair"):
+        Profile(name="x", device=device)

@@ -1,7 +1,12 @@
-"""One squeue for everybody: shared answers, quiet after an error, and odd lines."""
+"""One squeue for everybody: shared answers, quiet after an error, odd lines, and homes that keep nothing."""
 
+import errno
+import fcntl
+import os
+import shutil
+import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,7 +73,7 @@ def test_after_an_error_nobody_asks_again_at_once(tmp_path: Path, monkeypatch: p
     assert squeue.calls == 1
     squeue.down = False
     now = time.monotonic()
-    monkeypatch.setattr("difair_hpc.sweep.queue.time.monotonic", lambda: now + 6)
+    monkeypatch.setattr("difair_hpc.sweep.commands.time.monotonic", lambda: now + 6)
     assert queue.look().jobs
     assert squeue.calls == 2
 
@@ -77,12 +82,91 @@ def test_an_outage_may_last_for_days(monkeypatch: pytest.MonkeyPatch) -> None:
     squeue, clock = Squeue(), [0.0]
     squeue.down = True
     queue = Queue(squeue, max_age=60, cache=None)
-    monkeypatch.setattr("difair_hpc.sweep.queue.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("difair_hpc.sweep.commands.time.monotonic", lambda: clock[0])
     for _ in range(1100):
         clock[0] += 61
         with pytest.raises(ClusterUnreachable, match="Unable to contact"):
             queue.look()
     assert squeue.calls == 1100
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+def test_a_cache_that_cannot_be_written_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    squeue = Squeue()
+    queue = Queue(squeue, max_age=60, cache=tmp_path / "squeue.json")
+    monkeypatch.setattr(Path, "open", refuse)
+    assert queue.look().jobs
+    assert queue.look().jobs
+    assert squeue.calls == 1, "what this command has asked is good for it all the same"
+    assert Queue(squeue, max_age=60, cache=tmp_path / "squeue.json").look().jobs
+    assert squeue.calls == 2
+
+
+@pytest.fixture
+def full_home(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few pages, with no room left."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            (folder / "filled").write_bytes(bytes(100_000))
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_home_that_is_really_full(full_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(full_home))
+    cache, squeue = shared_cache(), Squeue()
+    assert all(Queue(squeue, max_age=60, cache=cache).look().jobs for _ in range(2))
+    assert squeue.calls == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_without_locks_the_answer_is_shared_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    squeue, cache = Squeue(), tmp_path / "squeue.json"
+    assert all(Queue(squeue, max_age=60, cache=cache).look().jobs for _ in range(3))
+    assert squeue.calls == 1
+
+
+def test_a_cache_that_cannot_be_read_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert Queue(Squeue(), max_age=60, cache=tmp_path / "squeue.json").look().jobs
+
+
+def test_who_has_no_home_asks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: object) -> None:
+        raise KeyError("getpwuid(): uid not found: 4242")
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert shared_cache() is None
+
+
+def test_foreign_names_hide_no_job_of_ours() -> None:
+    odd = ["caf\ufffd", "a\x85b", "a\u2028b", "a\x0cb|c", "\x1c|||||"]
+    text = "".join(f"{n}|N/A|RUNNING|n1|None|{name}\n{LINE}" for n, name in enumerate(odd))
+    ours = [job for job in parse_queue(text) if job.name == "difair-mini-abc-0001"]
+    assert [job.id for job in ours] == ["7_3"] * len(odd)
+    assert len(parse_queue(text)) == 2 * len(odd)
 
 
 def test_each_cluster_has_its_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

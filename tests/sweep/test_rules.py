@@ -73,6 +73,12 @@ def test_the_lists_that_a_final_stage_has_by_itself_are_known() -> None:
     assert {key: list(getattr(stage, key)) for key in _DEFAULTS} == _DEFAULTS
 
 
+def test_a_final_stage_may_share_a_base_that_says_what_it_does(own: Writer) -> None:
+    base = "{benchmark: digits, method: cac, protocol: short}"
+    own("sweeps/mine.yaml", f"stages: {{a: {{{FINAL}, base: {base}}}}}\n")
+    assert main(["sweep", "mine", "-n"]) == 0
+
+
 def test_every_key_of_a_stage_belongs_to_some_kind_of_search() -> None:
     assert {key for keys in KEYS.values() for key in keys} | {"name", "search"} == set(StageSpec.__slots__)
 

@@ -16,7 +16,7 @@ from difair_hpc.sweep.site import (
     parse_nodes,
     submit_limits,
 )
-from tests.sweep.sites import RECORDED, Site
+from tests.sites.answers import RECORDED, Site
 
 OFF = Failure("sacctmgr failed: You are not running a supported accounting_storage plugin")
 

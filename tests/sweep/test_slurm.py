@@ -1,6 +1,8 @@
 """SLURM's side of the engine without SLURM: the script, waves that nobody is sure of, limits, and ends."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,8 +44,7 @@ def test_a_job_that_sbatch_accepted_and_denied_is_adopted(tmp_path: Path) -> Non
     site.shows("RUNNING")
     site.made_again()
     assert site.runs() == [["aaa"]]
-    site.shows("")
-    site.accounts = "4711_0|NODE_FAIL|v100-1\n"
+    site.left("NODE_FAIL")
     assert site.runs() == []
     end = site.cluster.ended("4711_0")
     assert end is not None
@@ -78,11 +79,10 @@ def test_ends_are_on_record_with_and_without_accounting(tmp_path: Path) -> None:
     site.submit(["aaa"], ["bbb"], ["ccc"])
     site.shows("TIMEOUT", "RUNNING", "RUNNING")
     site.cluster.jobs()
-    site.shows("", "", "RUNNING")
-    site.accounts = "4711_0|TIMEOUT|v100-1\n4711_1|CANCELLED by 0|rtx-1\n4712_0|FAILED|rtx-1\n"
+    site.left("TIMEOUT", "CANCELLED", node="rtx-1")
     site.cluster.jobs()
     site.shows("", "", "")
-    site.accounts = ""
+    site.slurm.accounting = False
     site.cluster.jobs()
     site.made_again().jobs()
     ends = [site.cluster.ended(f"4711_{task}") for task in range(3)]
@@ -205,8 +205,24 @@ def test_gpus_may_be_asked_for_in_the_other_style(tmp_path: Path) -> None:
         Profile(name="x", gres="gpu:1", gpus="v100:1")
 
 
-def test_a_frozen_copy_of_the_code_comes_first(tmp_path: Path) -> None:
+def test_run_and_last_step_are_started_from_the_frozen_copy_and_from_no_other_folder(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.cluster._code = tmp_path / "my code"
-    text = site.cluster.script(wave(site), 1)
-    assert f"export PYTHONPATH='{tmp_path}/my code'${{PYTHONPATH:+:$PYTHONPATH}}\n" in text
+    started = [line for line in site.cluster.script(wave(site), 1).splitlines() if "-m difair_hpc." in line]
+    assert len(started) == 2
+    assert all(f" -P '{tmp_path}/my code/difair_hpc/launch.py' -m difair_hpc." in line for line in started)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a folder to somebody else")
+def test_a_job_refuses_a_copy_or_a_wave_that_somebody_else_has_put_there(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.cluster._code = tmp_path / "my code"
+    site.cluster._code.mkdir()
+    site.submit(["aaa"])
+    script = wave(site).with_suffix(".sbatch").read_text()
+    own = [line for line in script.splitlines() if line.startswith("[ -O ")]
+    assert [line.split(" ] ")[0] for line in own] == [f"[ -O '{tmp_path}/my code'", f"[ -O {wave(site)}"]
+    os.chown(site.cluster._code, os.geteuid() + 1, -1)
+    done = subprocess.run(["bash", "-c", "\n".join(own) + "\necho work"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{tmp_path}/my code is not yours any more; nothing was executed\n"

@@ -253,3 +253,19 @@ def test_a_full_disk_leaves_the_older_ones(tmp_path: Path, monkeypatch: pytest.M
     loaded = checkpoint.load_newest(tmp_path)
     assert loaded is not None
     assert loaded.payload == {"epoch": 2}
+
+
+def test_a_checkpoint_that_is_whole_is_never_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path, {"a": 1}, attempt=1, epoch=1, step=0)
+    for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
+        monkeypatch.setenv(name, "1")  # torch refuses to load anything in their company
+    loaded = checkpoint.load_newest(tmp_path)
+    assert loaded is not None
+    assert (loaded.payload["a"], loaded.skipped) == (1, ())
+
+    def exhausted(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("torch.load", exhausted)
+    with pytest.raises(Failure, match=r"checkpoint-0001-000001-000000\.pt is whole, but torch cannot load it here"):
+        checkpoint.load_newest(tmp_path)

@@ -1,0 +1,26 @@
+"""Who the user is, also in a container or on a node that knows the user by number alone."""
+
+import getpass
+import os
+from pathlib import Path
+
+NO_HOME = "/nonexistent"
+"""What Debian gives to users without a home."""
+
+
+def user_name() -> str:
+    """Return the name of this user, or the number of one that the machine does not know by name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def complete_environment() -> None:
+    """Name user and home for this process and those that it starts: MLflow and torch end where they cannot ask."""
+    if not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+        os.environ["LOGNAME"] = user_name()
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = NO_HOME
