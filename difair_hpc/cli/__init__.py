@@ -6,10 +6,11 @@ import io
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import ModuleType
 
 from difair_hpc import __version__
-from difair_hpc.cli.last_door import GONE, folder_is_gone, last_word
+from difair_hpc.cli.last_door import GONE, folder_is_gone, last_word, write_out
 from difair_hpc.errors import DifairError, UserError
 from difair_hpc.user import complete_environment
 
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if folder_is_gone():
             raise UserError(GONE)
-        return _command(words)
+        code = _command(words)
+        write_out()
     except DifairError as error:
         return _explain(error, debug="--debug" in words)
     except KeyboardInterrupt:
@@ -59,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         text, code = last_word(error)
         sys.stderr.write(f"difair: {text}\n")
-        return code
+        with suppress(OSError):
+            write_out()
+    return code
 
 
 def _command(words: list[str]) -> int:

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 GONE = "the current folder is gone; go to another one, and repeat the command there"
 
@@ -35,6 +37,27 @@ def _of_files(error: BaseException) -> tuple[str, int] | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
         return f"what is printed cannot be written ({error.strerror})", 1
     return (GONE, 2) if folder_is_gone() else None
+
+
+def write_out() -> None:
+    """Write what standard output holds back.
+
+    Raises:
+        OSError: it cannot be written; then that is dropped, or Python would complain once more at its end.
+    """
+    if sys.stdout is not None:  # it was closed before the start
+        try:
+            sys.stdout.flush()
+        except OSError:
+            drop(sys.stdout)
+            raise
+
+
+def drop(stream: TextIO) -> None:
+    """Let all that follows, and what the stream holds back, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def folder_is_gone() -> bool:

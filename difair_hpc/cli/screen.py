@@ -1,12 +1,13 @@
 """What commands share of the screen: one console, and sizes of time."""
 
-import os
 import sys
 import time
 from contextlib import suppress
 from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
+
+from difair_hpc.cli.last_door import drop
 
 
 def console(*, lasting: bool = False) -> Console:
@@ -52,10 +53,7 @@ class Lasting:
             self._lost(error)
 
     def _lost(self, error: OSError) -> int:
-        """Let all that follows, and what the stream holds back, go nowhere."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+        drop(self._stream)
         complain(f"standard output cannot be written any more ({error.strerror}); the work goes on without it")
         return 0
 

@@ -269,7 +269,7 @@ def test_each_distinct_warning_stands_once_with_its_count() -> None:
 def test_without_any_run_the_papers_numbers_still_stand() -> None:
     table = accuracy_table([])
     assert cell(table, "CAC", "SVHN").text == "· [98.2 ± 0.1]"
-    assert any("No run has finished yet" in note for note in table.notes)
+    assert any("No run of a final stage has finished" in note for note in table.notes)
 
 
 def study_rows() -> list[ResultRow]:
