@@ -159,7 +159,9 @@ def possible_folder(path: Path, *, key: str) -> Path:
         RootUnusable: neither; the message names `key`.
     """
     if any("\ud800" <= sign <= "\udfff" for sign in str(path)):
-        raise RootUnusable(f"{key}={ascii(str(path))} is no UTF-8 text, which addresses of files are; choose another.")
+        raise RootUnusable(
+            f"{key}={ascii(str(path))} is not valid UTF-8, as addresses of files must be; choose another folder."
+        )
     there = next(place for place in (path, *path.parents) if os.path.lexists(place))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "cannot be written" if there == path else f"cannot be made in {there}"

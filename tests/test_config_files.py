@@ -75,7 +75,7 @@ def test_quoted_numbers_are_text_and_anchors_and_merges_are_followed(own: Writer
 
 def test_a_key_that_stands_twice_is_refused(own: Writer) -> None:
     own("sweeps/one.yaml", f"stages:\n  a: {FINAL}\n  a: {FINAL}\n")
-    with pytest.raises(UserError, match=r"one\.yaml is no YAML file: the key a occurs twice"):
+    with pytest.raises(UserError, match=r"one\.yaml is not valid YAML: the key a occurs twice"):
         study("one")
 
 
@@ -127,7 +127,7 @@ FOREIGN = "program: train.py\nmethod: bayes\nparameters: {lr: {min: 1e-3}}\n"
         ),
         ({"sweeps/config.yaml": "- a\n"}, ["benchmark=digits"], ["sweeps/config.yaml must hold a mapping"]),
         ({"sweeps/config.yaml": "defaults: [model: x]\n"}, ["seed=1"], ["sweeps/config.yaml", "lack"]),
-        ({"sweeps/config.yaml": "\0"}, ["seed=1"], ["sweeps/config.yaml is no YAML file"]),
+        ({"sweeps/config.yaml": "\0"}, ["seed=1"], ["sweeps/config.yaml is not valid YAML"]),
         (
             {"sweeps/config.yaml": "defaults: [protocol: paper, benchmark: digits, method: cac, _self_]\nlr: 3\n"},
             ["seed=1"],

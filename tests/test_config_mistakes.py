@@ -72,10 +72,10 @@ def test_overlap_is_trained_when_it_is_asked_for() -> None:
         ),
         ("seed=range(3)", ["seed", "one value"]),
         ("~split", ["~split", "one value"]),
-        ("method.alpha", ["'method.alpha'", "is no key=value"]),
-        ("method.alpha=[1", ["'method.alpha=[1'", "is no key=value"]),
-        ("=3", ["'=3'", "is no key=value"]),
-        ("--fast", ["is no key=value"]),
+        ("method.alpha", ["Expected key=value, got 'method.alpha'"]),
+        ("method.alpha=[1", ["Expected key=value, got 'method.alpha=[1'"]),
+        ("=3", ["Expected key=value, got '=3'"]),
+        ("--fast", ["Expected key=value, got '--fast'"]),
     ],
 )
 def test_words_that_are_no_single_value_are_refused(word: str, parts: list[str]) -> None:
@@ -99,7 +99,7 @@ FINAL = "search: final, benchmarks: [digits], methods: [cac]"
     [
         ("", ["must hold a mapping"]),
         ("- a\n", ["must hold a mapping"]),
-        ("stages: [1,\n", ["bad.yaml is no YAML file"]),
+        ("stages: [1,\n", ["bad.yaml is not valid YAML"]),
         ("study: x\n", ["sweeps/bad.yaml names no stages", "sweeps/digits.yaml"]),
         ("stages:\n", ["names no stages"]),
         ("stages: [a]\n", ["stages=['a']", "a mapping"]),

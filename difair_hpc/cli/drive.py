@@ -209,7 +209,7 @@ def _tracker(where: config.Settings, study: str, tell: Callable[[str], object]) 
 
 
 def _last_word(tracker: "Tracker", *, ended: bool) -> None:
-    """Ship the report of a study that has ended; end what died without a word in the others."""
+    """Ship the report of a study that has ended; end the runs of the others whose process disappeared."""
     from difair_hpc.runs.reap import reap
 
     if ended:

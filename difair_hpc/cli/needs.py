@@ -83,7 +83,7 @@ def require_root(where: Settings, words: Iterable[str]) -> None:
         return
     word = next((word for word in words if word.startswith("root=")), None)
     if word is not None:
-        what = "is no folder" if where.root.exists() else "does not exist"
+        what = "is not a folder" if where.root.exists() else "does not exist"
         said = f"{word}: there is nothing in {where.root}, which {what}"
         raise UserError(f"{said}; difair sweep and difair train make an output root.")
 

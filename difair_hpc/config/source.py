@@ -78,7 +78,7 @@ def _check_run(path: Path, defaults: object) -> None:
     if lacking:
         pattern = places_of("sweeps")[-1] / "config.yaml"
         raise UserError(
-            f"{shown(path)} is no pattern of a difair run: its defaults lack {', '.join(lacking)}. If it belongs to "
+            f"{shown(path)} does not describe a difair run: its defaults lack {', '.join(lacking)}. If it belongs to "
             f"another tool, work in another folder; if it is yours, start from {pattern}."
         )
 

@@ -44,7 +44,7 @@ def parse(words: Sequence[str]) -> Values:
     """Return key to value of the words; the value of ~key is `REMOVED`.
 
     Raises:
-        UserError: a word that is no `key=value`, or one that asks for several values at once.
+        UserError: a word is not `key=value`, or asks for several values at once.
     """
     values: Values = {}
     for number, word in enumerate(words):
@@ -118,11 +118,11 @@ def _in_hydra(word: str, key: str, text: str) -> Any:
     try:
         override = OverridesParser.create().parse_override(word)
     except (HydraException, ValueError) as error:
-        reason = without_secret(f"{word!r} is no key=value")
+        expected = without_secret(f"Expected key=value, got {word!r}. Example: method.alpha=10.")
         parts = [part.strip() for part in text.removeprefix("[").removesuffix("]").split(",")]
         quoted = without_secret(typed(key, parts if text.startswith("[") else text))
         advice = f"If a text with signs such as , ( ) [ ] = is meant, type {quoted}."
-        raise UserError(f"{reason}; write for example method.alpha=10. {advice}") from error
+        raise UserError(f"{expected} {advice}") from error
     if override.is_delete() or override.is_sweep_override():
         allowed = "one value" if key.partition(".")[0] not in _WITH_LISTS else "one value, or a list in brackets"
         raise InvalidValue(key, without_secret(text), allowed, advice=_several(key, text))
@@ -147,7 +147,7 @@ def _removed(word: str) -> str:
     """Return the key of a word ~key.
 
     Raises:
-        InvalidValue: it is no key of a sweep file or profile.
+        InvalidValue: the key belongs neither to a sweep file nor to a profile.
     """
     key = word[1:].partition("=")[0]
     if not key.startswith(_REMOVABLE) or not all(key.split(".")):
@@ -159,7 +159,7 @@ def _removed(word: str) -> str:
 def _no_word(word: str, before: str) -> str:
     """Return what is wrong with a word that has no key or no value, and what was meant perhaps."""
     reason = " (the key is missing)" if word.lstrip("+").startswith("=") else ""
-    said = without_secret(f"{word!r} is no key=value{reason}; write for example method.alpha=10.")
+    said = without_secret(f"Expected key=value, got {word!r}{reason}. Example: method.alpha=10.")
     if kind_of(before.partition("=")[0]) == "other" or "=" not in before or word.startswith(("-", "=")):
         return said
     return without_secret(f"{said} If it belongs to the word before it, type {shlex.quote(f'{before} {word}')}.")

@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that occurs twice: YAML would drop the first without a word."""
+        """Refuse a duplicate key: YAML would keep the last one silently."""
         seen: set[str] = set()
         for name, _ in node.value:
             if isinstance(name, ScalarNode) and name.tag != f"{_TAG}merge":
@@ -73,7 +73,7 @@ def read_yaml(path: Path, *, under: str = "") -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except UNREADABLE as error:
-        raise UserError(f"{path} is no YAML file: {error}") from error
+        raise UserError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of keys to values.")
     return content

@@ -90,9 +90,9 @@ def _foreign(uri: str, answer: Answer, said: str) -> str:
     """Return what is said of an answer that is not MLflow's."""
     shown = f"{answer.status}: {said!r}" if said else f"{answer.status} and an empty body"
     if answer.status == 200:
-        what = "that is no answer of MLflow: a login page, or another program, at this address"
+        what = "that is not an answer of MLflow: a login page, or another program, at this address"
     elif answer.status == 404:
-        what = "that is no answer of MLflow: perhaps its path is missing, as in http://HOST/mlflow"
+        what = "that is not an answer of MLflow: perhaps its path is missing, as in http://HOST/mlflow"
     elif answer.status in (401, 403, 407):
         what = "that is said by something in front of MLflow (a proxy, a firewall), which lets this machine not through"
     else:

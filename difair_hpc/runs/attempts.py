@@ -54,7 +54,7 @@ class AttemptView:
     beat: Mapping[str, Any]
     """time, epoch, step, steps of the last heartbeat; empty before the first."""
     end: Mapping[str, Any] | None
-    """reason, time, signal, message, trace, position; None while it works, or if it died without a word."""
+    """reason, time, signal, message, trace, position; None while it works, or if its process disappeared."""
     kind: str = ""
     """The typed reason of its end, once the engine has looked at it: one of sweep/ends.py."""
     evidence: str = ""

@@ -41,7 +41,7 @@ class RunState:
 
     signature: str
     status: Status
-    """new: never started; stopped: on request; failed: an exception; dead: without a word; done: has a result."""
+    """new: never started; stopped: on request; failed: an exception; dead: its process is gone; done: has a result."""
     epoch: int = 0
     """Finished epochs as last heard."""
     step: int = 0

@@ -68,7 +68,7 @@ def schema_of(store: Path) -> tuple[str, str]:
     """Return the schema of MLflow's store in a file, and that of the MLflow that is installed.
 
     Raises:
-        Failure: it is no database, or not one of MLflow's.
+        Failure: the file is not a database, or not one of MLflow's.
     """
     from mlflow.store.db.utils import _get_latest_schema_revision
 
@@ -76,7 +76,7 @@ def schema_of(store: Path) -> tuple[str, str]:
         with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as database:
             row = database.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
-        raise Failure(f"{store} is no store of MLflow ({error}). {made_anew(store)}") from error
+        raise Failure(f"{store} is not an MLflow store ({error}). {made_anew(store)}") from error
     return str(row[0]) if row else "none", _get_latest_schema_revision()  # type: ignore[no-untyped-call]
 
 

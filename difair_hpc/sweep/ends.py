@@ -31,7 +31,7 @@ MEANINGS: dict[EndKind, str] = {
     "stopped": "it was asked to stop, saved and left; it goes on from there",
     "superseded": "a later attempt took over",
     "failed": "it ended with an exception",
-    "died": "its process vanished without a word; it goes on from its last checkpoint",
+    "died": "its process disappeared without an exit record; it goes on from its last checkpoint",
 }
 
 BUDGETS: dict[EndKind, int | None] = {

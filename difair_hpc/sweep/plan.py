@@ -223,7 +223,7 @@ def _why(trial: TrialView) -> str:
         return state.message or "it was never started"
     if trial.last and trial.last not in ("failed", "stopped", "died"):
         return f"at epoch {state.epoch}, {MEANINGS[trial.last]}"
-    died = f"attempt {state.attempts} died without a word"
+    died = f"attempt {state.attempts} disappeared without an exit record"
     return {
         "stopped": f"it was stopped at epoch {state.epoch} and goes on from there",
         "failed": f"attempt {state.attempts} failed ({state.message}); it may be tried again",

@@ -93,7 +93,7 @@ def test_a_damaged_result_is_what_the_state_and_the_next_step_speak_of(
     out = said(capsys, "why", runs["two"], "root=o")
     assert f"state: dead ({path} is damaged)" in out
     assert f"next: the next tick submits it: {path} is damaged; it goes on from its last checkpoint" in out
-    assert "without a word" not in out
+    assert "without an exit record" not in out
     assert f"{path} is damaged" in said(capsys, "status", "root=o")
     assert main(["report", "mini", "root=o"]) == 0
     assert f"runs/{runs['two']}/result.json" in (here / "o/studies/mini/report/report.md").read_text()

@@ -130,7 +130,7 @@ def test_a_login_page_in_the_place_of_mlflow_is_shown(capsys: pytest.CaptureFixt
     with running_proxy(rule=lambda _: Reply(status=200, body="<h1>Sign in</h1>")) as page:
         mark, words = told(capsys, f"tracking_uri={page.uri}", code=1)["MLflow"]
     assert mark == "FAIL"
-    assert "it answers 200: 'Sign in'; that is no answer of MLflow" in words
+    assert "it answers 200: 'Sign in'; that is not an answer of MLflow" in words
 
 
 def test_a_limit_in_which_torch_dies_is_worth_a_look(

@@ -86,8 +86,8 @@ def test_words_that_are_no_command(capsys: pytest.CaptureFixture[str], words: li
     [
         (["train", "methd=cac"], ["unknown key methd", "Did you mean method?"]),
         (["train", "method.alfa=3"], ["unknown key method.alfa", "Did you mean method.alpha?"]),
-        (["train", "method.alpha"], ["'method.alpha' is no key=value"]),
-        (["train", "method.alpha=[1"], ["is no key=value"]),
+        (["train", "method.alpha"], ["Expected key=value, got 'method.alpha'"]),
+        (["train", "method.alpha=[1"], ["Expected key=value, got 'method.alpha=[1'"]),
         (["train", "method.alpha=1,2"], ["one value"]),
         (["train", "~seed"], ["one value"]),
         (["train", "benchmark=cifar11"], ["benchmark=cifar11", "cifar10"]),

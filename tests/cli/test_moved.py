@@ -16,6 +16,7 @@ from difair_hpc.config import build_run
 from difair_hpc.runs.folder import run_folder
 from tests.cli.made import command, typed
 from tests.cli.test_sweep_ends import FINAL
+from tests.marks import USES_MLFLOW
 from tests.runs.shown import put_points
 from tests.sweep.made import finish
 
@@ -23,9 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.xdist_group("mlflow"),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

@@ -44,7 +44,7 @@ REFUSED = [
     (["one", "--detach"], "a profile of SLURM jobs with --detach or --tick"),
     (["one", "cluster=v100"], "sbatch is not on this machine"),
     (["one", "cluster=v100", "root=a\\b"], "SLURM cannot name the logs of jobs there"),
-    (["one", "root=\udcff"], "\\udcff' is no UTF-8 text"),
+    (["one", "root=\udcff"], "\\udcff' is not valid UTF-8"),
     (["one", "study=../q x"], "study='../q x' is not possible"),
 ]
 

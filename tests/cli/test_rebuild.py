@@ -15,15 +15,14 @@ from difair_hpc.runs.shown import VIEW
 from difair_hpc.runs.spec import SCHEMA
 from tests import short
 from tests.cli.made import command, created
+from tests.marks import USES_MLFLOW
 from tests.runs.made import put_attempt
 from tests.stores import Store
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 MINI = short.study(2, methods="[difair]")

@@ -28,7 +28,7 @@ def test_a_root_that_does_not_exist_is_named(verb: list[str], here: Path, capsys
 def test_a_root_that_is_a_file_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "typo").write_text("")
     assert main(["status", "root=typo"]) == 2
-    assert f"{here}/typo, which is no folder" in capsys.readouterr().err
+    assert f"{here}/typo, which is not a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("named", [False, True])

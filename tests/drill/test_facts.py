@@ -3,19 +3,17 @@
 import json
 from pathlib import Path
 
-import pytest
 from mlflow.tracking import MlflowClient
 
 from difair_hpc.drill.facts import folder_facts, point_facts, trial_facts
 from difair_hpc.drill.outcome import differences
 from difair_hpc.runs import spool
 from difair_hpc.sweep.spec import StudySpec
+from tests.marks import USES_MLFLOW
 from tests.sweep.studies import SEARCH, Bench
 
 pytestmark = [  # MLflow's own
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

@@ -9,11 +9,10 @@ import pytest
 from difair_hpc.errors import Failure
 from tests.fuzz.cases import SCALE, said, tree
 from tests.fuzz.words import line, with_file
+from tests.marks import USES_MLFLOW
 
 pytestmark = [  # commands that reach MLflow do so in this process
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

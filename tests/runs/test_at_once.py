@@ -9,14 +9,13 @@ import pytest
 
 from difair_hpc.errors import Failure
 from tests import forked
+from tests.marks import USES_MLFLOW
 from tests.runs.made import created
 from tests.runs.shown import history, put_dead, put_points, ship, shown, the_run, tracker
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 OPENER = """

@@ -10,15 +10,14 @@ from difair_hpc.errors import Failure
 from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.store import FINAL, PARENT
 from difair_hpc.runs.tracking import Tracker
+from tests.marks import USES_MLFLOW
 from tests.runs.made import created
 from tests.runs.shown import client, put_dead, put_points, ship, shown, tracker
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

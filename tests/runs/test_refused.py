@@ -14,6 +14,7 @@ from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.shown import keep_report
 from difair_hpc.runs.store import FINAL
 from difair_hpc.runs.tracking import Tracker
+from tests.marks import USES_MLFLOW
 from tests.mlflow_server import MlflowServer
 from tests.proxy import PASS, Proxy, Reply, Request, Rule, running_proxy
 from tests.runs.made import created, execution, put_attempt, spec
@@ -24,9 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.xdist_group("mlflow"),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 TOO_LARGE = Reply(status=413, body="<html><h1>413 Request Entity Too Large</h1>nginx</html>")

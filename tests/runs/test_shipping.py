@@ -15,6 +15,7 @@ from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.shipping import Shipping
 from difair_hpc.runs.spec import plain
 from difair_hpc.runs.tracking import default_uri
+from tests.marks import USES_MLFLOW
 from tests.mlflow_server import MlflowServer, free_port, silent_server
 from tests.runs.made import created, execution, spec
 from tests.runs.mlflow_rows import Shown, behind, ship
@@ -24,9 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.xdist_group("mlflow"),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

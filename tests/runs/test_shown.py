@@ -8,6 +8,7 @@ import pytest
 
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, VIEW, first_tags, keep_report, run_count
 from difair_hpc.runs.tracking import default_uri, pages
+from tests.marks import USES_MLFLOW
 from tests.runs.shown import client, shown, tracker
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.usefixtures("migrated"),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

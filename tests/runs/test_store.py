@@ -20,6 +20,7 @@ from difair_hpc.runs.shipment import SHIPPED
 from difair_hpc.runs.sqlite import schema_of
 from difair_hpc.runs.tracking import Tracker, default_uri
 from tests.cli.made import command
+from tests.marks import USES_MLFLOW
 from tests.runs.made import created, put_attempt
 from tests.runs.mlflow_rows import Shown, behind, ship
 from tests.runs.shown import put_dead, put_points
@@ -29,9 +30,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.xdist_group("mlflow"),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

@@ -17,6 +17,7 @@ from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.spec import flat
 from difair_hpc.runs.store import FINAL
 from difair_hpc.train.trainer import TrainState
+from tests.marks import USES_MLFLOW
 from tests.runs.made import STEPS, created, execution, spec, stop_after
 from tests.runs.shown import client, history, put_dead, put_points, ship, shown, the_run, tracker
 from tests.train.tiny import tiny_data
@@ -25,9 +26,7 @@ from tests.waiting import eventually
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

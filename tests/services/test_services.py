@@ -19,6 +19,7 @@ from difair_hpc.runs.tracking import Tracker
 from tests import short
 from tests.cli.made import TINY_WORDS, command, members, typed, until
 from tests.conftest import FOREIGN_PREFIXES
+from tests.marks import USES_MLFLOW
 from tests.services.made import SECRET_FILES, Services, a_place, command_lines
 from tests.stores import Opened
 
@@ -27,9 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.xdist_group("services"),
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 STUDY = short.search(1, choose="{tolerance: 1.0, prefer: [largest method.alpha], of: method.alpha}")

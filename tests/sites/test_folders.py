@@ -9,12 +9,11 @@ import pytest
 
 from difair_hpc.cli import main
 from difair_hpc.runs.tracking import default_uri, pages
+from tests.marks import USES_MLFLOW
 from tests.sites.site import Site, read
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:::mlflow"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    *USES_MLFLOW,
 ]
 
 

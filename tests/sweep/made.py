@@ -55,7 +55,7 @@ def fail(root: Path, signature: str, message: str = "ValueError: made up", trace
 
 
 def die(root: Path, signature: str) -> None:
-    """Let an attempt at the run die without a word: its record names a process that is gone."""
+    """Let an attempt at the run disappear: its record names a process that is gone."""
     path = run_folder(root, signature).path
     number = Attempt(path, {}).number
     record = path / "attempts" / f"{number:04d}.json"

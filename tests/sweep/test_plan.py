@@ -68,7 +68,7 @@ def test_running_runs_and_jobs_on_their_way_hold_slots() -> None:
         ),
         (
             trial(0, "dead", ends={"died": 1}, last="died", attempts=2),
-            "attempt 2 died without a word; it goes on from its last checkpoint",
+            "attempt 2 disappeared without an exit record; it goes on from its last checkpoint",
         ),
     ],
 )
@@ -87,7 +87,7 @@ def test_more_failures_than_allowed_end_a_run() -> None:
     expected = Action(kind="give_up", signature="run0", trial=0, reason="2 attempts failed: ValueError: x")
     assert planned(view) == [expected]
     silent = planned(trial(0, "dead", ends={"died": 2}))[0]
-    assert silent.reason == "2 attempts died: its process vanished without a word"
+    assert silent.reason == "2 attempts died: its process disappeared without an exit record"
     assert planned(trial(0, "failed", ends={"failed": 2}, told=True)) == []
     assert finished(view, LIMITS)
     assert not finished(view, Limits(parallel=2))
@@ -175,7 +175,11 @@ def test_lanes_of_a_job_take_runs_side_by_side() -> None:
         (trial(0, "running"), (), "it goes on"),
         (trial(0, "new", hold="held"), (), "nothing: it is held; difair release run0 lets it go on"),
         (trial(0, "new", hold="cancelled"), (), "nothing: it was cancelled; difair resume run0 starts it again"),
-        (trial(0, "dead", ends={"died": 9}), (), "nothing: 9 attempts died: its process vanished without a word; "),
+        (
+            trial(0, "dead", ends={"died": 9}),
+            (),
+            "nothing: 9 attempts died: its process disappeared without an exit record; ",
+        ),
         (
             trial(0, "new"),
             (Job(runs=("run0",), id="7_0", state="PENDING", reason="Priority"),),

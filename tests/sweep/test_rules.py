@@ -1,5 +1,6 @@
 """What a sweep file may not ask of a stage is refused before anything starts, by the dry run too."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def refused(own: Writer, capsys: pytest.CaptureFixture[str], text: str, *words: 
     own("sweeps/mine.yaml", text)
     assert main(["sweep", "mine", "-n", *words]) == 2
     return capsys.readouterr().err.replace("\n", " ")
+
+
+def check_refused(own: Writer, capsys: pytest.CaptureFixture[str], stage: str, parts: Sequence[str]) -> None:
+    said = refused(own, capsys, f"stages: {{a: {{{stage}}}}}\n")
+    for part in parts:
+        assert part in said
 
 
 @pytest.mark.parametrize(
@@ -63,9 +70,7 @@ def refused(own: Writer, capsys: pytest.CaptureFixture[str], text: str, *words: 
 def test_a_key_that_its_kind_of_search_does_not_have_is_refused(
     own: Writer, capsys: pytest.CaptureFixture[str], stage: str, parts: list[str]
 ) -> None:
-    said = refused(own, capsys, f"stages: {{a: {{{stage}}}}}\n")
-    for part in parts:
-        assert part in said
+    check_refused(own, capsys, stage, parts)
 
 
 def test_the_lists_that_a_final_stage_has_by_itself_are_known() -> None:
@@ -138,9 +143,7 @@ def test_a_word_that_a_stage_would_pass_over_says_what_to_write(
 def test_a_metric_that_the_searched_method_does_not_measure_is_refused(
     own: Writer, capsys: pytest.CaptureFixture[str], stage: str, parts: list[str]
 ) -> None:
-    said = refused(own, capsys, f"stages: {{a: {{{stage}}}}}\n")
-    for part in parts:
-        assert part in said
+    check_refused(own, capsys, stage, parts)
 
 
 def test_a_method_that_an_earlier_stage_may_choose_has_to_measure_it_too(
