@@ -184,8 +184,11 @@ def make_own_folder(path: Path) -> Path:
 
 
 def is_own(path: Path) -> bool:
-    """Whether nobody but this user can have written the file, or what the folder lists."""
-    found = path.lstat()
+    """Whether this user alone can have written the file, or what the folder lists; False: it is not there."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
     return found.st_uid == os.geteuid() and not found.st_mode & OTHERS_WRITE and not stat.S_ISLNK(found.st_mode)
 
 

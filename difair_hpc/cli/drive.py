@@ -76,8 +76,8 @@ class Drive:
         if seen and seen[-1].waits:
             held = sum(state.hold == "held" for state in seen[-1].states.values())
             reason = seen[-1].halted or f"{run_count(held, 'are')} held, and nothing else is left to do"
-            screen.print(f"study {self.study.name} waits: {reason}", markup=False)
-            screen.print(f"difair resume {self.study.name} starts what was held or has failed again", markup=False)
+            screen.print(f"study {self.study.name} waits: {reason}")
+            screen.print(f"difair resume {self.study.name} starts what was held or has failed again")
             return 1
         lost = {t.state.signature for view in seen for t in view.trials if t.state.status != "done" and not t.pruned}
         if lost:
@@ -131,7 +131,7 @@ class Drive:
         if ended and self.profile.report:
             publish(self.where, self.study.name, screen, tracked=tracker is not None)
         elif ended:
-            screen.print(f"all stages are complete; difair report {self.study.name} writes the report", markup=False)
+            screen.print(f"all stages are complete; difair report {self.study.name} writes the report")
             show_places(self.where, {}, screen, tracked=tracker is not None)
         if tracker is not None and not shipping.out:  # else it was said, and difair sync makes up for it
             shipping.attempt(partial(_last_word, tracker, ended=ended))

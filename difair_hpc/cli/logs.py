@@ -45,9 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
         if not printed:
             time.sleep(_FOLLOW_SECONDS)
     if arguments.follow and row.state not in ("done", "diverged"):
-        console().print(f"run {row.signature} is {row.state}; next: {row.next}", soft_wrap=True, markup=False)
+        console().print(f"run {row.signature} is {row.state}; next: {row.next}", soft_wrap=True)
     if not shown:
-        console().print(_nothing(where.root, row), soft_wrap=True, markup=False)
+        console().print(_nothing(where.root, row), soft_wrap=True)
     return 0
 
 

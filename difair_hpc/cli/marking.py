@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     open_rows = [row for row in rows if row.state not in ("done", "diverged", "pruned")]
     for row in open_rows:
         begin = "would be " if dry_run else ""
-        screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} -> {begin}{_DONE[verb]}", markup=False)
+        screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} -> {begin}{_DONE[verb]}")
     if not dry_run:
         for study in {row.study for row in rows} & set(words):
             mark_folder(verb, ledger(where.root, study).path)
@@ -99,4 +99,4 @@ def _tell_slurm(verb: Verb, jobs: Sequence[Job], screen: Console) -> None:
     try:
         run_command([*_QUEUE[verb], *(job.id for job in jobs)])
     except Failure as error:  # the mark stands; a job that starts all the same passes over its run
-        screen.print(f"warning: {error}", soft_wrap=True, markup=False)
+        screen.print(f"warning: {error}", soft_wrap=True)

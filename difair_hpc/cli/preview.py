@@ -21,7 +21,7 @@ def preview(study: StudySpec, profile: Profile, where: config.Settings, screen: 
     """Print the runs of each stage as far as they are known, and the GPU-hours of all."""
     total = 0
     place = ledger(where.root, study.name).path
-    screen.print(f"study {study.name} in {place}, cluster={profile.name}", soft_wrap=True, markup=False)
+    screen.print(f"study {study.name} in {place}, cluster={profile.name}", soft_wrap=True)
     for stage, cost in zip(study.stages, stage_costs(study), strict=True):
         waits = stage.search == "optuna" or stage.chosen_in or any(axis.chosen_in for axis in stage.space)
         wanted = [] if waits else certain_trials(stage, {}, [])
@@ -70,7 +70,7 @@ def confirm(study: StudySpec, profile: Profile, screen: Console) -> bool:
     if not sys.stdin.isatty():
         limit = f"ask_above_gpu_hours={profile.ask_above_gpu_hours:g}"
         raise UserError(f"{text}, more than {limit} of profile {profile.name}; repeat with -y to begin it.")
-    screen.print(f"{text}. Begin? [y/N] ", end="", markup=False)
+    screen.print(f"{text}. Begin? [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

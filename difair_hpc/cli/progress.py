@@ -75,7 +75,7 @@ class StudyProgress:
         """Say something once that went wrong beside the study."""
         if text not in self._said:
             self._said[text] = "said"
-            self._screen.print(f"warning: {text}", markup=False)
+            self._screen.print(f"warning: {text}")
 
     def outage(self, text: str) -> None:
         """Say once per outage what does not answer, whatever words it finds later, and once that it answers again."""

@@ -81,9 +81,9 @@ def publish(
     for table in shown:
         screen.print(screen_table(table))
     for note in dict.fromkeys(note for table in shown for note in table.notes):
-        screen.print(f"  {note}", markup=False)
+        screen.print(f"  {note}")
     for problem in dict.fromkeys([*images.problems, *unread, *study.refused]):
-        screen.print(f"  {problem}", markup=False)
+        screen.print(f"  {problem}")
     show_places(where, {"report": folder / "report.md", "page": folder / "report.html"}, screen, tracked=tracked)
 
 

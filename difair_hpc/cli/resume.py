@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     again = (*_AGAIN, "pruned") if named or "state=pruned" in words else _AGAIN
     rows = [row for row in chosen if row.state in again]
     for row in rows:
-        screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} at epoch {row.epoch}", markup=False)
+        screen.print(f"{row.signature}  {run_label(row.parameters)}  {row.state} at epoch {row.epoch}")
     if arguments.dry_run:
         screen.print(f"{run_count(len(rows))} would go on from the last checkpoint")
         return 0

@@ -74,7 +74,7 @@ def _print(found: Sequence[StudyOverview], where: config.Settings, screen: Conso
         for stage in dict.fromkeys(row.stage for row in study.rows):
             _print_stage(study, [row for row in study.rows if row.stage == stage], screen)
         for note in study.notes:
-            screen.print(f"{study.study}: {note}", soft_wrap=True, markup=False)
+            screen.print(f"{study.study}: {note}", soft_wrap=True)
     every = {row.signature: row for study in found for row in study.rows}
     if every:
         counts = Counter(row.state for row in every.values())

@@ -102,8 +102,8 @@ def _list() -> int:
     widest = max(map(len, files))
     for name, (path, about) in files.items():
         own = "" if path.parent == places_of("sweeps")[-1] else f"  [{path}]"
-        screen.print(f"{name:{widest}}  {about}{own}", soft_wrap=True, markup=False, highlight=False)
-    screen.print("difair sweep NAME -n shows what one would do; it starts nothing", soft_wrap=True, markup=False)
+        screen.print(f"{name:{widest}}  {about}{own}", soft_wrap=True)
+    screen.print("difair sweep NAME -n shows what one would do; it starts nothing", soft_wrap=True)
     return 0
 
 

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         _require_empty(where)
 
     def tell(line: str) -> None:
-        screen.print(line, soft_wrap=True, markup=False)
+        screen.print(line, soft_wrap=True)
 
     missing: list[str] = []
     if where.tracking_uri != "none":

@@ -47,14 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     screen = console()
     shown = where.tracking_uri or store
-    screen.print(f"{shown} is brought up to date with {where.root / 'runs'} first", soft_wrap=True, markup=False)
+    screen.print(f"{shown} is brought up to date with {where.root / 'runs'} first", soft_wrap=True)
     _, unreadable = synchronise(where)
     for problem in unreadable:
-        screen.print(f"left out: {problem}", soft_wrap=True, markup=False)
+        screen.print(f"left out: {problem}", soft_wrap=True)
     named = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     address = f"http://{named}:{arguments.port}"
     for name, page in pages(uri).items():
-        screen.print(f"{name:16}{address}/{page}", soft_wrap=True, markup=False)
+        screen.print(f"{name:16}{address}/{page}", soft_wrap=True)
     screen.print(f"MLflow on {address} (Ctrl-C ends it)", soft_wrap=True)
     sys.stdout.flush()
     # MLflow's own list of trusted names holds patterns such as 10.*, which a page of 10.evil.example could use.

@@ -32,20 +32,20 @@ def run(arguments: argparse.Namespace) -> int:
     folder, screen = run_folder(where.root, row.signature), console()
     note = f" ({row.note})" if row.note else ""
     screen.print(f"run {row.signature}  {row.study}/{row.stage}  {run_label(row.parameters)}", soft_wrap=True)
-    screen.print(f"state: {row.state}{note}", soft_wrap=True, markup=False)
+    screen.print(f"state: {row.state}{note}", soft_wrap=True)
     mark = read_mark(folder.path)
     if mark.hold:
-        screen.print(f"{mark.hold} by {mark.by}, {ago(mark.time)}", markup=False)
+        screen.print(f"{mark.hold} by {mark.by}, {ago(mark.time)}")
     for path, meaning in damaged(folder.path).items():
-        screen.print(f"damaged: {path}: {meaning}", soft_wrap=True, markup=False)
+        screen.print(f"damaged: {path}: {meaning}", soft_wrap=True)
     attempts = views(folder.path)
     for attempt in attempts:
         _tell(attempt, screen, asked=study.threads)
     if attempts and attempts[-1].end is not None and attempts[-1].end.get("trace"):
-        screen.print(f"\nthe last error:\n{attempts[-1].end['trace'].rstrip()}", soft_wrap=True, markup=False)
+        screen.print(f"\nthe last error:\n{attempts[-1].end['trace'].rstrip()}", soft_wrap=True)
     _tell_log(where.root, attempts, screen)
-    screen.print(f"\nnext: {row.next}", soft_wrap=True, markup=False)
-    screen.print(f"by hand: {_by_hand(folder, where)}", soft_wrap=True, markup=False)
+    screen.print(f"\nnext: {row.next}", soft_wrap=True)
+    screen.print(f"by hand: {_by_hand(folder, where)}", soft_wrap=True)
     return 0
 
 
@@ -64,7 +64,7 @@ def _tell(attempt: AttemptView, screen: Console, *, asked: int | None) -> None:
     fewer = attempt.threads is not None and asked is not None and attempt.threads < asked
     position += f", with {attempt.threads} of the {asked} CPU threads that the profile asks for" if fewer else ""
     text = f"attempt {attempt.number}  {where}  {duration(attempt.seconds)}, to {position}; {said}"
-    screen.print(text, soft_wrap=True, markup=False)
+    screen.print(text, soft_wrap=True)
 
 
 def _tell_log(root: Path, attempts: list[AttemptView], screen: Console) -> None:
@@ -73,9 +73,9 @@ def _tell_log(root: Path, attempts: list[AttemptView], screen: Console) -> None:
     path, text = log_part(root, attempts, len(attempts) - 1, ".err")
     lines = text.splitlines()[-_LOG_LINES:]
     if lines:
-        screen.print(f"\nthe end of {path}:", soft_wrap=True, markup=False)
+        screen.print(f"\nthe end of {path}:", soft_wrap=True)
         for line in lines:
-            screen.print(f"  {line}", soft_wrap=True, markup=False)
+            screen.print(f"  {line}", soft_wrap=True)
 
 
 def _by_hand(folder: RunFolder, where: config.Settings) -> str:

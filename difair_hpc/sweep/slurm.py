@@ -164,7 +164,7 @@ class SlurmCluster:
             tasks=tasks,
             memory_factor=memory_factor,
             exclude=exclude,
-            setup=[_refusal(path) for path in (self._code, wave) if path is not None and _is_own(path)],
+            setup=[_refusal(path) for path in (self._code, wave) if path is not None and is_own(path)],
             teardown=[f"{shlex.join(after)} $code"],
         )
 
@@ -269,10 +269,6 @@ class SlurmCluster:
         if not wave.answered:
             return time.time() - wave.time < SETTLING_SECONDS
         return wave.answered + _CLOCKS_DIFFER >= look.asked
-
-
-def _is_own(path: Path) -> bool:
-    return path.exists() and is_own(path)
 
 
 def _refusal(path: Path) -> str:
