@@ -194,7 +194,7 @@ def test_a_refusal_is_of_one_store_alone(tmp_path: Path) -> None:
         (Reply(status=301, headers={"Location": "https://new.site.org/api/2.0/mlflow/experiments/get-by-name"}),
          "use tracking_uri=https://new.site.org"),
         (Reply(status=200, body="<h1>Sign in</h1>"), "'Sign in'"),
-        (Reply(status=200, body='{"experiments": []}'), "no answer of MLflow"),
+        (Reply(status=200, body='{"experiments": []}'), "not an answer of MLflow"),
         (Reply(status=403, body="<h1>Blocked</h1>"), "'Blocked'"),
         (Reply(status=429, headers={"Retry-After": "3600"}), "asks for a pause of 3600 s"),
         (Reply(status=503, headers={"Retry-After": "3600"}), "asks for a pause of 3600 s"),
