@@ -20,9 +20,8 @@ def leave_out_settings() -> None:
     from its own folder.
     """
     os.environ.pop("MPLBACKEND", None)
-    logging.getLogger("matplotlib").setLevel(
-        logging.ERROR
-    )  # that it keeps its fonts in a temporary folder, and the like
+    # Its warnings, such as that it keeps its fonts in a temporary folder, concern nobody here.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     found = find_spec("matplotlib")
     if "matplotlib" in sys.modules or found is None or found.origin is None:
         return

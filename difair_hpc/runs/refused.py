@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from difair_hpc.files import read_json, usable_folder, write_atomically
+from difair_hpc.words import counted
 
 FOLDER = "mlflow.refused"
 _LISTED = 5
@@ -126,7 +127,8 @@ def _some(names: Sequence[str], word: str) -> str:
     different = [*dict.fromkeys(names)]
     if len(different) == 1:
         return f"{word} {different[0]}"
-    return f"{len(different)} {word}s ({', '.join(different[:_LISTED])}{', …' if len(different) > _LISTED else ''})"
+    more = ", …" if len(different) > _LISTED else ""
+    return f"{counted(len(different), word)} ({', '.join(different[:_LISTED])}{more})"
 
 
 def _kind(refusal: Refusal) -> str:
