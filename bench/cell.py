@@ -37,6 +37,7 @@ from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.shipping import Shipping
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec
+from difair_hpc.runs.sqlite import make_store
 from difair_hpc.train import checkpoint
 from difair_hpc.train.evaluate import evaluate
 from difair_hpc.train.spec import ProtocolSpec
@@ -173,12 +174,14 @@ def train(root: Path, size: int, batch: int, images: int, seconds: float) -> dic
         steps = len(data.train) // batch
         others: dict[str, Callable[[], object]] = {"bare": _freely(lambda: [step() for _ in range(steps)])}
         if size in WRITTEN_AT:
-            uri = f"sqlite:///{root.absolute() / f'written-{batch}.db'}"
             written = Written(copy.deepcopy(state.network), method, data, batch=batch, uri=uri)
             found["workers"] = written.best_workers()
             others["written"] = _freely(written.epoch)
         return others
 
+    uri = f"sqlite:///{root.absolute() / f'written-{batch}.db'}"
+    if size in WRITTEN_AT:
+        make_store(uri, root)  # now, since two threads of one process cannot make MLflow's tables at once
     turns = Turns(begin, seconds)
     with _tracked(root, folder):
         execute(folder, execution, Events(should_stop=turns.should_stop, on_epoch=turns.epoch_done))

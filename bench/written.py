@@ -37,7 +37,7 @@ class Written:
     """A training loop without any of our parts but network and loss."""
 
     def __init__(self, network: VGG32, method: Method, data: OpenSetData, *, batch: int, uri: str) -> None:
-        """Make data set and optimizer, and begin a run in a new MLflow store at `uri`."""
+        """Make data set and optimizer, and begin a run in the MLflow store at `uri`."""
         import mlflow
 
         transform = v2.Compose(
