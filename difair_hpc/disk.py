@@ -11,31 +11,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from difair_hpc.nofollow import opened
+
 _ABSENT = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """What file systems answer that lack an operation; some say EPERM or EMLINK of hard links."""
-_RENAME_NOREPLACE, _AT_FDCWD = 1, -100
+_RENAME_NOREPLACE = 1
 
 
-def named_once(path: Path, copy: Path) -> bool:
+def named_once(folder: int, name: str, copy: str) -> bool:
     """Give a complete file its name in one step unless the name is taken; return whether this call did.
 
     The step is a hard link. Where there are none it is a rename that replaces nothing; where there is neither, the file
     is created and written then, so that a crash in between leaves it torn.
+
+    Args:
+        folder: Descriptor of the folder of both.
+        name: That it is to have.
+        copy: Name of the complete file, which goes or stays.
     """
     try:
-        path.hardlink_to(copy)
+        os.link(copy, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         # NFS repeats a request whose answer is lost, and then finds the link that it has made itself: open(2).
-        return copy.stat().st_nlink == 2
+        return os.stat(copy, dir_fd=folder, follow_symlinks=False).st_nlink == 2
     except OSError as error:
         if error.errno not in (*_ABSENT, errno.EPERM, errno.EMLINK):
             raise
-        return _created(path, copy)
+        return _created(folder, name, copy)
     return True
 
 
-def rename_once(old: Path, new: Path) -> None:
-    """Rename in one step that replaces nothing (renameat2).
+def rename_once(folder: int, old: str, new: str) -> None:
+    """Rename in a folder in one step that replaces nothing (renameat2).
 
     Raises:
         FileExistsError: `new` is there.
@@ -43,10 +50,10 @@ def rename_once(old: Path, new: Path) -> None:
     """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:  # a C library older than glibc 2.28
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(old))
-    if rename(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), old)
+    if rename(folder, os.fsencode(old), folder, os.fsencode(new), _RENAME_NOREPLACE):
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(old), None, str(new))
+        raise OSError(number, os.strerror(number), old, None, new)
 
 
 def to_disk(file: int) -> None:
@@ -62,23 +69,25 @@ def to_disk(file: int) -> None:
 def locked(path: Path) -> Iterator[bool]:
     """Hold the operating system's lock on a file in the block; False: it cannot be made, or has no locks there."""
     try:
-        file = path.open("w")
+        file = opened(path, os.O_RDWR | os.O_CREAT)
     except OSError:
         yield False
         return
-    with file:
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:  # ENOSYS on Lustre without -o flock, ENOLCK on NFS without lockd
             yield False
             return
         yield True
+    finally:
+        os.close(file)
 
 
-def _created(path: Path, copy: Path) -> bool:
-    """Create `path` with what the complete copy holds unless it is there, on a file system without hard links."""
+def _created(folder: int, name: str, copy: str) -> bool:
+    """Create a file with what the complete copy holds unless it is there, on a file system without hard links."""
     try:
-        rename_once(copy, path)
+        rename_once(folder, copy, name)
     except FileExistsError:
         return False
     except OSError as error:
@@ -86,15 +95,19 @@ def _created(path: Path, copy: Path) -> bool:
             raise
     else:
         return True
-    mode = copy.stat().st_mode & 0o777
-    try:
-        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:  # noqa: PTH123 - no opener there
-            file.write(copy.read_bytes())
-            file.flush()
-            to_disk(file.fileno())
-    except FileExistsError:
-        return False
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
+    source = os.open(copy, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    with open(source, "rb") as complete:  # noqa: PTH123 - a descriptor
+        mode = os.fstat(source).st_mode & 0o777
+        try:
+            target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=folder)
+        except FileExistsError:
+            return False
+        try:
+            with open(target, "wb") as file:  # noqa: PTH123 - a descriptor
+                file.write(complete.read())
+                file.flush()
+                to_disk(file.fileno())
+        except OSError:
+            os.unlink(name, dir_fd=folder)  # noqa: PTH108 - in a folder by its descriptor
+            raise
     return True

@@ -70,6 +70,10 @@ class DiskFull(Failure):
     """No space is left where the run folders are."""
 
 
+class Unreadable(Failure):
+    """A file or folder that this user cannot read, or that must not be read: a link, a pipe, one that is too large."""
+
+
 class ClusterUnreachable(Failure):
     """SLURM does not answer, or takes no more jobs at the moment; later it may."""
 

@@ -11,17 +11,19 @@ import re
 import stat
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from difair_hpc.disk import named_once, to_disk
-from difair_hpc.errors import DifairError, DiskFull, Failure, RootUnusable
+from difair_hpc.folders import readable, writable
+from difair_hpc.nofollow import OTHERS_WRITE, NotAFile, opened, reached
 
 Form = Any
 """What plain data has to be: a type (`float`: a number), a pattern of a text, None, a tuple of possible forms, a list
 with the form of each element, or a dict with the form of each key; a key that ends in ? may be absent."""
-OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+MOST_BYTES = 64 * 2**20
+"""No text of a run or study is longer: 600 epochs of a run are below one MB."""
 _LARGEST = 1e15
 """No time, count or size on record is larger; beyond it arithmetic on a damaged number would overflow."""
 
@@ -44,9 +46,13 @@ def write_atomically(
         DiskFull: no space is left; the old file is untouched.
         RootUnusable: the folder cannot be written.
     """
-    with _explained(path), _complete_copy(path, *parts, own=own) as copy:
+    with (
+        writable(path),
+        reached(path, follow=False) as (folder, name),
+        _complete_copy(folder, name, *parts, own=own) as copy,
+    ):
         check()
-        copy.replace(path)
+        os.replace(copy, name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: PTH105 - in a folder by its descriptor
     return path
 
 
@@ -62,8 +68,12 @@ def write_once(path: Path, content: bytes | str, *, own: bool = False) -> bool:
         DiskFull: no space is left; nothing is left behind.
         RootUnusable: the folder cannot be written.
     """
-    with _explained(path), _complete_copy(path, content, own=own) as copy:
-        return named_once(path, copy)
+    with (
+        writable(path),
+        reached(path, follow=False) as (folder, name),
+        _complete_copy(folder, name, content, own=own) as copy,
+    ):
+        return named_once(folder, name, copy)
 
 
 def append_line(path: Path, line: str) -> None:
@@ -73,7 +83,7 @@ def append_line(path: Path, line: str) -> None:
         DiskFull: no space is left; what was there before is still there.
         RootUnusable: the folder cannot be written.
     """
-    with _explained(path), path.open("a+b") as file:
+    with writable(path), _as_file(opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b") as file:
         end = file.seek(0, os.SEEK_END)
         torn = False
         if end:
@@ -84,33 +94,99 @@ def append_line(path: Path, line: str) -> None:
         to_disk(file.fileno())
 
 
+def append_bytes(path: Path, content: bytes) -> None:
+    """Append to a file as it stands, and make it where it is absent.
+
+    Raises:
+        OSError: it cannot be written; `Untrusted` where it is no file.
+    """
+    with _as_file(opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as file:
+        file.write(content)
+        file.flush()
+        to_disk(file.fileno())
+
+
 def read_json(path: Path, form: Form = object) -> Any | None:
     """Return what the JSON file holds, or None where there is no whole JSON file of that form.
 
     Raises:
-        Failure: it cannot be read at the moment.
+        Unreadable: it cannot be read at the moment, or is larger than any.
     """
     return parse_json(read_text(path), form)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
     """Return the text of a file, with a sign for each byte that is none; nothing where there is no file.
 
     Raises:
-        Failure: it cannot be read at the moment.
+        Unreadable: it cannot be read at the moment, or has more than `most` bytes.
     """
-    try:
-        with open(path, encoding="utf-8", errors="replace", opener=_without_waiting) as file:  # noqa: PTH123 - no opener there
-            return file.read()
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
+    with readable(path):
+        try:
+            return read_bytes(path, most=most).decode("utf-8", errors="replace").replace("\r\n", "\n")
+        except (FileNotFoundError, NotADirectoryError, NotAFile):
             return ""
-        raise Failure(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _without_waiting(name: str, flags: int) -> int:
-    """Open a file; of a pipe, which somebody has put in its place, nobody waits for the other end."""
-    return os.open(name, flags | os.O_NONBLOCK)
+def read_owned(path: Path) -> tuple[str, int]:
+    """Return the text of a file and the number of the user whose it is, seen on the file that was read.
+
+    Nothing, and this user, where there is no file; raises as `read_text` does.
+    """
+    with readable(path):
+        try:
+            with _as_file(opened(path, os.O_RDONLY), "rb") as file:
+                found = os.fstat(file.fileno())
+                _require_size(path, found.st_size, MOST_BYTES)
+                return file.read().decode("utf-8", errors="replace"), found.st_uid
+        except (FileNotFoundError, NotADirectoryError, NotAFile):
+            return "", os.geteuid()
+
+
+def read_bytes(path: Path, *, most: int | None = None) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: it cannot be read; `Untrusted` where it is no file; EFBIG where it has more than `most` bytes.
+    """
+    with _as_file(opened(path, os.O_RDONLY), "rb") as file:
+        if most is not None:
+            _require_size(path, os.fstat(file.fileno()).st_size, most)
+        return file.read()
+
+
+def read_tail(path: Path, *, most: int, begin: int = 0, end: int | None = None) -> str:
+    """Return the last of a text from byte `begin` up to byte `end` (None: all of it), at most so many bytes.
+
+    Raises:
+        Unreadable: it cannot be read at the moment.
+    """
+    with readable(path):
+        try:
+            with _as_file(opened(path, os.O_RDONLY), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                last = size if end is None else min(end, size)
+                first = max(begin, last - most)
+                file.seek(first)
+                return file.read(max(0, last - first)).decode("utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError, NotAFile):
+            return ""
+
+
+def read_end(path: Path, count: int) -> bytes:
+    """Return the last bytes of a file; raises as `read_bytes` does."""
+    with _as_file(opened(path, os.O_RDONLY), "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - count))
+        return file.read()
+
+
+def _require_size(path: Path, size: int, most: int) -> None:
+    if size > most:
+        raise OSError(errno.EFBIG, f"its {size} bytes are more than any such file has ({most})", str(path))
+
+
+def _as_file(descriptor: int, mode: str) -> IO[bytes]:
+    return cast("IO[bytes]", open(descriptor, mode))  # noqa: PTH123, SIM115 - a descriptor, which its caller closes
 
 
 def parse_json(text: str, form: Form = object) -> Any | None:
@@ -143,105 +219,18 @@ def _has(value: dict[str, Any], key: str, form: Form) -> bool:
     return fits(value[name], form) if name in value else name != key
 
 
-def keep_private(root: Path) -> None:
-    """Let what this process makes be as private as the output root: a new one is nobody else's (0700).
-
-    Whoever shares a root says so by its mode, such as `chmod 2770`: what is made below it follows.
-    """
-    mode = root.stat().st_mode if root.is_dir() else 0o700
-    os.umask(~mode & 0o077)
-
-
-def possible_folder(path: Path, *, key: str) -> Path:
-    """Return the folder if it is there and can be written, or can be made; nothing is written.
-
-    Raises:
-        RootUnusable: neither; the message names `key`.
-    """
-    if any("\ud800" <= sign <= "\udfff" for sign in str(path)):
-        raise RootUnusable(
-            f"{key}={ascii(str(path))} is not valid UTF-8, as addresses of files must be; choose another folder."
-        )
-    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        reason = "cannot be written" if there == path else f"cannot be made in {there}"
-        raise RootUnusable(f"{key}={path} {reason}; choose another folder with {key}=FOLDER.")
-    return path
-
-
-def make_own_folder(path: Path) -> Path:
-    """Make the folder, and those above it, so that nobody else may put something into it; return it.
-
-    Raises:
-        RootUnusable: it is another user's, or cannot be made.
-        DiskFull: no space is left there.
-    """
-    with _explained(path):
-        path.mkdir(parents=True, exist_ok=True)
-        if path.stat().st_mode & OTHERS_WRITE:
-            path.chmod(path.stat().st_mode & ~OTHERS_WRITE)
-    return path
-
-
-def is_own(path: Path) -> bool:
-    """Whether this user alone can have written the file, or what the folder lists; False: it is not there."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return False
-    return found.st_uid == os.geteuid() and not found.st_mode & OTHERS_WRITE and not stat.S_ISLNK(found.st_mode)
-
-
-def usable_folder(path: Path, *, key: str) -> Path:
-    """Create the folder if needed, prove that it can be written, and return it.
-
-    Raises:
-        RootUnusable: it is no folder, or cannot be created or written; the message names `key`.
-        DiskFull: no space is left there.
-    """
-    probe = path / f".probe-{uuid.uuid4().hex}"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _full(path) from error
-        message = f"{key}={path} cannot be written ({error.strerror}); choose another folder with {key}=FOLDER."
-        raise RootUnusable(message) from error
-    finally:
-        if probe.is_file():
-            probe.unlink()
-    return path
-
-
 @contextmanager
-def _complete_copy(path: Path, *parts: bytes | memoryview | str, own: bool) -> Iterator[Path]:
-    copy = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+def _complete_copy(folder: int, name: str, *parts: bytes | memoryview | str, own: bool) -> Iterator[str]:
+    copy = f".{name}.{uuid.uuid4().hex}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with copy.open("xb") as file:
+        with open(os.open(copy, flags, 0o666, dir_fd=folder), "wb") as file:  # noqa: PTH123 - a descriptor
             if own:
-                os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & ~OTHERS_WRITE)
+                os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) & ~OTHERS_WRITE)
             file.writelines(part.encode() if isinstance(part, str) else part for part in parts)
             file.flush()
             to_disk(file.fileno())
         yield copy
     finally:
-        copy.unlink(missing_ok=True)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except DifairError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _full(path.parent) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise RootUnusable(f"{path} cannot be written ({error.strerror}); check who owns {path.parent}.") from error
-        raise Failure(f"{path} could not be written: {error.strerror}.") from error
-
-
-def _full(folder: Path) -> DiskFull:
-    return DiskFull(f"no space is left for {folder}; free some and repeat the command: nothing written so far is lost.")
+        with suppress(FileNotFoundError):
+            os.unlink(copy, dir_fd=folder)  # noqa: PTH108 - in a folder by its descriptor

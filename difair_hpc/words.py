@@ -1,6 +1,30 @@
-"""Words that agree with their number."""
+"""Words that agree with their number, and words from files: names, and text that a terminal can be shown."""
+
+import re
 
 _WITH_ONE = {"are": "is", "have": "has", "were": "was", "stand": "stands", "differ": "differs"}
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of one file of ours: no part of a path, no sign that a terminal obeys."""
+    return text.isprintable() and "/" not in text and text[:1] not in ("", ".", "-")
+
+
+_HIDDEN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f"
+    "\\ud800-\\udfff\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e007f]"
+)
+"""What a terminal obeys, or does not show, but for line ends and tabs: Unicode's control and format characters."""
+
+
+def visible(text: str) -> str:
+    r"""Return a text with its control characters written out, such as \x1b: what others wrote, a terminal shows."""
+    return _HIDDEN.sub(lambda sign: ascii(sign[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """Return a text as `visible` does, with its line ends and tabs written out as well."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def counted(count: float, noun: str, verb: str = "", *, form: str = "") -> str:

@@ -12,7 +12,8 @@ RANKS = {
     room: rank
     for rank, rooms in enumerate(
         [
-            "errors disk user words",
+            "errors nofollow user words",
+            "disk folders",
             "files launch",
             "osr data",
             "train",

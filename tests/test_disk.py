@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from difair_hpc import disk
 from difair_hpc.disk import locked, rename_once
 from difair_hpc.errors import DiskFull, Failure, RootUnusable
 from difair_hpc.files import append_line, write_atomically, write_once
+from difair_hpc.nofollow import reached
 
 Lack = Callable[[], None]
 
@@ -83,9 +85,9 @@ def test_a_folder_that_may_not_be_written_is_no_lack_of_hard_links(
 def test_a_link_whose_first_answer_was_lost_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = os.link
 
-    def repeated(*names: Path) -> None:
-        link(*names)
-        link(*names)
+    def repeated(*words: Any, **named: Any) -> None:
+        link(*words, **named)
+        link(*words, **named)
 
     monkeypatch.setattr(os, "link", repeated)
     assert write_once(tmp_path / "0001.json", "first")
@@ -106,10 +108,11 @@ def test_a_full_disk_leaves_no_half_of_a_file_that_is_written_in_place(
 
 def test_a_rename_that_replaces_nothing(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
-    rename_once(tmp_path / "a", tmp_path / "b")
-    (tmp_path / "a").write_text("other")
-    with pytest.raises(FileExistsError):
-        rename_once(tmp_path / "a", tmp_path / "b")
+    with reached(tmp_path / "a") as (folder, _):
+        rename_once(folder, "a", "b")
+        (tmp_path / "a").write_text("other")
+        with pytest.raises(FileExistsError):
+            rename_once(folder, "a", "b")
     assert (tmp_path / "b").read_text() == "a"
 
 

@@ -7,16 +7,8 @@ from pathlib import Path
 import pytest
 
 from difair_hpc.errors import DiskFull, RootUnusable
-from difair_hpc.files import (
-    Form,
-    append_line,
-    fits,
-    keep_private,
-    read_json,
-    usable_folder,
-    write_atomically,
-    write_once,
-)
+from difair_hpc.files import Form, append_line, fits, read_json, write_atomically, write_once
+from difair_hpc.folders import keep_private, usable_folder
 
 
 def _full(_: int) -> None:
@@ -25,7 +17,7 @@ def _full(_: int) -> None:
 
 def test_a_full_disk_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = write_atomically(tmp_path / "table1.md", "old")
-    monkeypatch.setattr("difair_hpc.files.os.fsync", _full)
+    monkeypatch.setattr("difair_hpc.disk.os.fsync", _full)
     with pytest.raises(DiskFull, match="free some"):
         write_atomically(target, "new")
     assert target.read_text() == "old"

@@ -13,6 +13,7 @@ from difair_hpc import __version__
 from difair_hpc.cli.last_door import GONE, folder_is_gone, last_word, write_out
 from difair_hpc.errors import DifairError, UserError
 from difair_hpc.user import complete_environment
+from difair_hpc.words import visible
 
 VERBS = {
     "train": "train one run: difair train benchmark=mnist split=2 method=difair method.alpha=10",
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in words:
             raise
         text, code = last_word(error)
-        sys.stderr.write(f"difair: {text}\n")
+        sys.stderr.write(visible(f"difair: {text}\n"))
         with suppress(OSError):
             write_out()
     return code
@@ -106,5 +107,5 @@ def _explain(error: DifairError, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     else:
-        sys.stderr.write(f"difair: {error}\n")
+        sys.stderr.write(visible(f"difair: {error}\n"))
     return error.exit_code

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from difair_hpc import config
 from difair_hpc.errors import UserError
-from difair_hpc.files import read_json, write_atomically
+from difair_hpc.files import parse_json, read_owned, write_atomically
 from difair_hpc.runs.cpus import usable_cpus, usable_threads
 from difair_hpc.runs.gpus import gpus_here
 from difair_hpc.runs.spec import build
@@ -18,6 +18,7 @@ from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.nodes import NodeRule
 from difair_hpc.sweep.plan import Limits
 from difair_hpc.sweep.profile import Profile
+from difair_hpc.user import name_of
 
 if TYPE_CHECKING:
     from difair_hpc.sweep.cluster import Cluster
@@ -37,32 +38,36 @@ class Request:
     folder: str
     """Where it was given."""
     profile: Profile
+    owner: int = dataclasses.field(default_factory=os.geteuid, compare=False)
+    """Number of the user who asked: of the file, not of what stands in it."""
+
+    @property
+    def asker(self) -> str:
+        """Name of the other user who asked; nothing if it was this one, or root.
+
+        The lines of set-up in a request, and the sweep files beside it, are executed by whoever repeats it.
+        """
+        return "" if self.owner in (0, os.geteuid()) else name_of(self.owner)
 
 
 def keep_request(root: Path, study: str, request: Request) -> None:
     """Remember the request in the study's folder."""
-    content = json.dumps(dataclasses.asdict(request), indent=1)
+    words = {key: value for key, value in dataclasses.asdict(request).items() if key != "owner"}
+    content = json.dumps(words, indent=1)
     write_atomically(ledger(root, study).path / "request.json", content, own=True)
 
 
 def asked_by_another(root: Path, study: str) -> str:
-    """Return the name of the other user who asked for a study; nothing if it was this one, or nobody knows.
-
-    The lines of set-up in a request, and the sweep files beside it, are executed by whoever repeats it.
-    """
-    path = ledger(root, study).path / "request.json"
-    if not path.exists() or (owner := path.stat().st_uid) == os.geteuid():
-        return ""
-    try:
-        return path.owner()
-    except KeyError:  # known by number alone
-        return str(owner)
+    """Return the name of the other user who asked for a study; nothing if it was this one, or nobody knows."""
+    request = request_of(root, study)
+    return "" if request is None else request.asker
 
 
 def request_of(root: Path, study: str) -> Request | None:
     """Return the request that `keep_request` kept, or None where there is none that this version understands."""
     form = {"name": str, "words": [str], "folder": str, "profile": {"name": str}}
-    content = read_json(ledger(root, study).path / "request.json", form)
+    text, owner = read_owned(ledger(root, study).path / "request.json")
+    content = parse_json(text, form)
     if content is None:
         return None
     profile = {key: value for key, value in content["profile"].items() if key in Profile.__dataclass_fields__}
@@ -70,7 +75,9 @@ def request_of(root: Path, study: str) -> Request | None:
         kept = build(Profile, profile, key="cluster")
     except UserError:
         return None
-    return Request(name=content["name"], words=tuple(content["words"]), folder=content["folder"], profile=kept)
+    return Request(
+        name=content["name"], words=tuple(content["words"]), folder=content["folder"], profile=kept, owner=owner
+    )
 
 
 def connect(

@@ -16,7 +16,7 @@ from difair_hpc import config
 from difair_hpc.cli.clusters import limits_of
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidValue, UnknownKey
-from difair_hpc.files import possible_folder, usable_folder
+from difair_hpc.folders import possible_folder, usable_folder
 from difair_hpc.runs.probe import file_abilities, machine
 from difair_hpc.runs.sqlite import sqlite_path
 from difair_hpc.runs.suspects import tight_limits

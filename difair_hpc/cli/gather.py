@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from difair_hpc.errors import DataDamaged, InvalidValue
 from difair_hpc.files import read_json
+from difair_hpc.folders import exists
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.pruning import pruned_runs
@@ -172,7 +173,7 @@ def _result(root: Path, signature: str) -> Mapping[str, object] | None:
     """Return a run's result; None where there is none, an empty one where the file holds no mapping."""
     path = run_folder(root, signature).path / "result.json"
     content = read_json(path)
-    return content if isinstance(content, Mapping) else {} if path.exists() else None
+    return content if isinstance(content, Mapping) else {} if exists(path) else None
 
 
 def _without_group(parameters: Mapping[str, Any]) -> dict[str, float]:

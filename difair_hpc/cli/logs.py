@@ -10,10 +10,13 @@ from difair_hpc import config
 from difair_hpc.cli.overview import StudyOverview
 from difair_hpc.cli.screen import console
 from difair_hpc.cli.selection import SELECTORS, one
+from difair_hpc.files import MOST_BYTES, read_tail
+from difair_hpc.folders import names_in
 from difair_hpc.runs.attempts import AttemptView, newest, views
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import RunRow
+from difair_hpc.words import is_name, visible
 
 _FOLLOW_SECONDS = 1.0
 _OVER = ("done", "diverged", "failed", "given up", "pruned", "held", "cancelled")
@@ -66,13 +69,11 @@ def log_part(root: Path, attempts: Sequence[AttemptView], position: int, suffix:
     """
     place = attempts[position].place
     path = root / "jobs" / f"{place.log}{suffix}"
-    if not place.log or not path.exists():
+    if not is_name(place.log):
         return path, ""
-    content = path.read_bytes()
-    if suffix == ".err":
-        later = [attempt.place.offset for attempt in attempts[position + 1 :] if attempt.place.log == place.log]
-        content = content[place.offset : min(later, default=len(content))]
-    return path, content.decode("utf-8", errors="replace")
+    later = [attempt.place.offset for attempt in attempts[position + 1 :] if attempt.place.log == place.log]
+    begin, end = (place.offset, min(later, default=None)) if suffix == ".err" else (0, None)
+    return path, read_tail(path, most=MOST_BYTES, begin=begin, end=end)
 
 
 def _print_new(root: Path, attempts: Sequence[AttemptView], shown: dict[tuple[int, str], int]) -> bool:
@@ -84,7 +85,7 @@ def _print_new(root: Path, attempts: Sequence[AttemptView], shown: dict[tuple[in
             part = (attempt.number if suffix == ".err" else 0, str(path))
             known = shown.get(part, 0)
             if len(text) > known:
-                sys.stdout.write(text[known:] if known else f"==> attempt {attempt.number}: {path}\n{text}")
+                sys.stdout.write(visible(text[known:] if known else f"==> attempt {attempt.number}: {path}\n{text}"))
                 shown[part] = len(text)
                 printed = True
     sys.stdout.flush()
@@ -92,6 +93,6 @@ def _print_new(root: Path, attempts: Sequence[AttemptView], shown: dict[tuple[in
 
 
 def _nothing(root: Path, row: RunRow) -> str:
-    logs = sorted((root / "jobs").glob(f"{row.job}_*_log.*")) if row.job else []
+    logs = [root / "jobs" / name for name in names_in(root / "jobs") if row.job and name.startswith(f"{row.job}_")]
     places = f"; its job logs to {', '.join(map(str, logs))}" if logs else ""
     return f"run {row.signature} has printed nothing ({row.state}){places}"

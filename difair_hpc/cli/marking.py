@@ -17,6 +17,7 @@ from difair_hpc.cli.overview import StudyOverview
 from difair_hpc.cli.screen import console
 from difair_hpc.cli.selection import SELECTORS, selected
 from difair_hpc.errors import Failure
+from difair_hpc.folders import exists, make_folder
 from difair_hpc.runs.attempts import newest
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
@@ -79,10 +80,10 @@ def apply(
 
 def mark_folder(verb: Verb, folder: Path, jobs: tuple[str, ...] = ()) -> None:
     """Write what a verb means into the mark of a run or study; `jobs`: those that it takes from the queue."""
-    if not folder.is_dir():
+    if not exists(folder):
         if verb in ("release", "resume"):
             return
-        folder.mkdir(parents=True)
+        make_folder(folder)
     old = read_mark(folder)
     if verb in ("hold", "cancel"):
         hold: Literal["held", "cancelled"] = "held" if verb == "hold" else "cancelled"

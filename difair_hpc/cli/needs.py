@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.config import Settings
 from difair_hpc.errors import DataMissing, DifairError, Failure, InvalidValue, UserError
-from difair_hpc.files import possible_folder
+from difair_hpc.folders import exists, possible_folder
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.space import foreseen
 from difair_hpc.sweep.spec import StudySpec
+from difair_hpc.words import visible
 
 if TYPE_CHECKING:
     from difair_hpc.data.catalogue import DatasetState
@@ -38,7 +39,7 @@ def needs_of_study(study: StudySpec, profile: Profile, where: Settings, folder: 
         partial(_require_root, where.root, folder, jobs=profile.executor == "slurm"),
         lambda: require_data(benchmarks_of(study), where),
     ]
-    if where.storage and not (folder / "study.json").exists():  # later on it may be away for a while
+    if where.storage and not exists(folder / "study.json"):  # later on it may be away for a while
         needs.append(partial(_require_database, where.storage))
     return [*needs, _require_sbatch] if profile.executor == "slurm" and submits else needs
 
@@ -55,7 +56,7 @@ def all_missing(needs: Sequence[Need]) -> int:
         try:
             need()
         except DifairError as error:
-            sys.stderr.write(f"difair: {error}\n")
+            sys.stderr.write(visible(f"difair: {error}\n"))
             code = max(code, error.exit_code)
     return code
 

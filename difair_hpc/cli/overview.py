@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from difair_hpc import config
 from difair_hpc.cli.clusters import request_of, rules_of, slurm_cluster, threads_asked
 from difair_hpc.cli.train import experiment
-from difair_hpc.errors import DataDamaged, DifairError, InvalidValue, NewerSchema
+from difair_hpc.errors import DataDamaged, DifairError, InvalidValue, NewerSchema, Unreadable
 from difair_hpc.files import read_json
-from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.folder import run_folder, run_names
 from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.refused import Refusals, grouped
 from difair_hpc.runs.shown import run_count
@@ -24,6 +24,7 @@ from difair_hpc.sweep.plan import Limits, TrialView, given_up, next_step
 from difair_hpc.sweep.pruning import pruned_runs
 from difair_hpc.sweep.select import RunRow
 from difair_hpc.sweep.sight import Sight
+from difair_hpc.words import one_line
 
 if TYPE_CHECKING:
     from difair_hpc.sweep.slurm import SlurmCluster
@@ -135,12 +136,12 @@ def _single(where: config.Settings, known: set[str], *, first: int) -> StudyOver
     sight = Sight(root, MemoryCluster(lambda _: None), record=False)
     rows: list[RunRow] = []
     notes: list[str] = []
-    for path in sorted((root / "runs").glob("*/spec.json")):
-        if path.parent.name in known:
+    for name in run_names(root):
+        if name in known:
             continue
         try:
-            spec, view = run_folder(root, path.parent.name).spec().to_dict(), sight.view(path.parent.name)
-        except (DataDamaged, NewerSchema) as error:
+            spec, view = run_folder(root, name).spec().to_dict(), sight.view(name)
+        except (DataDamaged, NewerSchema, Unreadable) as error:
             notes.append(f"left out: {error}")
             continue
         parameters = {"benchmark": spec["benchmark"]["name"], "method": spec["method"]["name"]}
@@ -161,8 +162,8 @@ def _row(view: TrialView, job: Job | None, limits: Limits) -> RunRow:
         signature=state.signature,
         state=word,
         note=note,
-        job=job.id if job is not None else state.job,
-        node=(job.node if job is not None else "") or state.node,
+        job=one_line(job.id if job is not None else state.job),
+        node=one_line((job.node if job is not None else "") or state.node),
         epoch=state.epoch,
         epochs=None if result is None else result["spec"]["protocol"]["epochs"],
         closed_set_accuracy=state.accuracy,
@@ -180,8 +181,9 @@ def _word(view: TrialView, job: Job | None, limits: Limits) -> tuple[str, str]:
     if state.result is not None:
         diverged = state.result["outcome"] == "diverged"
         return ("diverged", "its loss is no number") if diverged else ("done", "")
-    if state.status == "running":
-        return "running", "it leaves as soon as it has saved" if view.held or view.pruned else ""
+    if state.status in ("running", "unreadable"):
+        leaves = "it leaves as soon as it has saved" if view.held or view.pruned else ""
+        return state.status, state.message if state.status == "unreadable" else leaves
     if view.held or (job is not None and job.held):
         return view.held or "held", "" if job is None else job.why
     if why := view.pruned or given_up(view, limits):

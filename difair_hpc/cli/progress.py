@@ -15,6 +15,7 @@ from difair_hpc.osr.spec import OWN_SCORES
 from difair_hpc.runs.folder import RunState
 from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.describe import StageView
+from difair_hpc.words import visible
 
 if TYPE_CHECKING:
     from difair_hpc.train.trainer import TrainState
@@ -124,7 +125,7 @@ class StudyProgress:
         for trial in view.trials:
             if trial.state.status == "running":
                 table.add_row(*self._row(view, trial.state, run_label(view.parameters[trial.number])))
-        return Group(Text(self._headline(view)), table)
+        return Group(Text(visible(self._headline(view))), table)
 
     def _row(self, view: StageView, state: RunState, label: str) -> list[str]:
         share = f" +{state.step}/{state.steps}" if state.step else ""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from difair_hpc import config
 from difair_hpc.cli import sweep, train
-from difair_hpc.cli.clusters import Request, asked_by_another, request_of
+from difair_hpc.cli.clusters import Request, request_of
 from difair_hpc.cli.marking import apply, mark_folder
 from difair_hpc.cli.overview import overview
 from difair_hpc.cli.screen import complain, console
 from difair_hpc.cli.selection import SELECTORS, split_words
 from difair_hpc.errors import UserError
+from difair_hpc.folders import exists
 from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.ledger import ledger
@@ -53,13 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             mark_folder("resume", ledger(where.root, study).path)
             unfinished.add(study)
     single = [row.signature for row in rows if row.study == train.STUDY]
-    codes = []
-    for name in sorted(unfinished - {train.STUDY}):
-        if other := asked_by_another(where.root, name):
-            complain(f"study {name} is left to {other}, who asked for it: what its jobs execute is theirs to say")
-            codes.append(1)
-        else:
-            codes.append(repeat(where, name, attach=arguments.attach))
+    codes = [repeat(where, name, attach=arguments.attach) for name in sorted(unfinished - {train.STUDY})]
     codes += [train.train_folder(where, signature) for signature in single]
     if not codes:
         screen.print("nothing is left to do")
@@ -71,8 +66,11 @@ def repeat(where: config.Settings, study: str, *, attach: bool) -> int:
     request = request_of(where.root, study)
     if request is None:
         kept = ledger(where.root, study).path / "request.json"
-        why = f"{kept} is {'damaged' if os.path.lexists(kept) else 'missing'}"
+        why = f"{kept} is {'damaged' if exists(kept) else 'missing'}"
         raise UserError(f"study {study} does not say how it was asked for ({why}); repeat its difair sweep command.")
+    if request.asker:
+        complain(f"study {study} is left to {request.asker}, who asked for it: what its jobs execute is theirs to say")
+        return 1
     folder = Path(request.folder)
     if folder.is_dir():
         os.chdir(folder)  # where its own sweeps/ and slurm/ are

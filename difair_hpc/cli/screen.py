@@ -6,8 +6,10 @@ from contextlib import suppress
 from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
+from rich.text import Text
 
 from difair_hpc.cli.last_door import drop
+from difair_hpc.words import visible
 
 
 def console(*, lasting: bool = False) -> Console:
@@ -21,10 +23,22 @@ def console(*, lasting: bool = False) -> Console:
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     if lasting:
         plain["file"] = cast("IO[str]", Lasting(sys.stdout))
-    found = Console(**plain, soft_wrap=False)
+    found = _Screen(**plain, soft_wrap=False)
     if not found.is_terminal:
-        return Console(**plain, width=max(found.width, 160), no_color=True)
+        return _Screen(**plain, width=max(found.width, 160), no_color=True)
     return found
+
+
+class _Screen(Console):
+    """A console that shows the control characters in what it is given: names, errors and logs are others' words."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Return what stands for a text in a line, a table or a title."""
+        return super().render_str(visible(text), **how)
+
+    def out(self, *objects: Any, **how: Any) -> None:
+        """Print texts without folding them."""
+        super().out(*(visible(str(one)) for one in objects), **how)
 
 
 class Lasting:
@@ -61,7 +75,7 @@ class Lasting:
 def complain(text: str) -> None:
     """Say on standard error what went wrong beside the work; where nobody can read it, nobody is told."""
     with suppress(OSError):
-        sys.stderr.write(f"warning: {text}\n")
+        sys.stderr.write(visible(f"warning: {text}\n"))
         sys.stderr.flush()
 
 

@@ -17,7 +17,7 @@ from difair_hpc.cli.selection import split_words
 from difair_hpc.errors import UserError
 from difair_hpc.runs.shown import run_label
 from difair_hpc.sweep.select import RunRow, select
-from difair_hpc.words import counted
+from difair_hpc.words import counted, visible
 
 _HEADER = ("#", "run", "what differs", "state", "job", "node", "epoch", "accuracy", "occupancy", "heard", "{time}", "")
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.format == "json":
             rows = [dataclasses.asdict(row) for study in found for row in study.rows]
             screen.out(json.dumps(rows, indent=1))
-            sys.stderr.writelines(f"{study.study}: {note}\n" for study in found for note in study.notes)
+            sys.stderr.writelines(visible(f"{study.study}: {note}\n") for study in found for note in study.notes)
         else:
             _print(found, where, screen)
         if not arguments.watch:

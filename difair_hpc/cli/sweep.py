@@ -14,7 +14,7 @@ from difair_hpc.cli.preview import confirm, preview
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import folders, places_of, sweep_files
 from difair_hpc.errors import ClusterUnreachable, InvalidValue, RunBusy
-from difair_hpc.files import keep_private, usable_folder
+from difair_hpc.folders import keep_private, usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.code import freeze
 from difair_hpc.runs.place import allocation_end

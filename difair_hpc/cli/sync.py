@@ -7,8 +7,8 @@ from difair_hpc import config
 from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import RunBusy, UserError
-from difair_hpc.files import keep_private, possible_folder
-from difair_hpc.runs.folder import run_folder
+from difair_hpc.folders import exists, keep_private, possible_folder
+from difair_hpc.runs.folder import run_folder, run_names
 from difair_hpc.runs.shown import placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.pruning import pruned_runs
@@ -81,7 +81,7 @@ def synchronise(where: config.Settings, *, retry: bool = False) -> tuple[int, li
                 tracker.ship(run_folder(where.root, signature), stage=stage, label=label, pruned=reason)
         if described["stages"] and all(stage["complete"] for stage in described["stages"]):
             tracker.finish_study()
-    single = [p.parent.name for p in (where.root / "runs").glob("*/spec.json") if p.parent.name not in known]
+    single = [name for name in run_names(where.root) if name not in known]
     tracker = tracker_of(experiment(uri))
     for signature in single:
         tracker.ship(run_folder(where.root, signature), stage=STAGE, label=signature)
@@ -150,7 +150,7 @@ def _require_empty(where: config.Settings) -> None:
         folder = ledger(where.root, name)
         if where.tracking_uri != "none" and not Tracker(uri, root=where.root, study=name).is_empty():
             store, advice = f"the MLflow store {uri}", "tracking_uri=URI"
-        elif folder.path.exists() and is_kept(folder, url=where.storage):
+        elif exists(folder.path) and is_kept(folder, url=where.storage):
             store, advice = f"Optuna's storage {where.storage or folder.path / JOURNAL}", "storage=URL"
         else:
             continue

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from difair_hpc import config
 from difair_hpc.cli.needs import all_missing, needs_of_run
 from difair_hpc.cli.screen import complain, console, duration
-from difair_hpc.files import keep_private
+from difair_hpc.folders import keep_private
 from difair_hpc.runs.attempts import newest, require_free
 from difair_hpc.runs.cpus import usable_threads
 from difair_hpc.runs.folder import RunFolder, run_folder

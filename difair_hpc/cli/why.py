@@ -10,6 +10,7 @@ from difair_hpc import config
 from difair_hpc.cli.logs import log_part
 from difair_hpc.cli.screen import ago, console, duration
 from difair_hpc.cli.selection import SELECTORS, one
+from difair_hpc.folders import exists
 from difair_hpc.runs.attempts import AttemptView, views
 from difair_hpc.runs.damage import damaged
 from difair_hpc.runs.folder import RunFolder, run_folder
@@ -79,7 +80,7 @@ def _tell_log(root: Path, attempts: list[AttemptView], screen: Console) -> None:
 
 
 def _by_hand(folder: RunFolder, where: config.Settings) -> str:
-    if not (folder.path / "spec.json").exists():
+    if not exists(folder.path / "spec.json"):
         return "it was not submitted yet; difair sweep does that"
     words = [
         *config.words_of(folder.spec()),

@@ -19,6 +19,7 @@ from difair_hpc.config.words import ALIASES, Values, parse, typed, word
 from difair_hpc.config.yamls import read_yaml
 from difair_hpc.data.splits import BENCHMARKS
 from difair_hpc.errors import InvalidValue, UnknownKey, UserError
+from difair_hpc.nofollow import root_at
 from difair_hpc.runs.spec import ExecutionSpec, RunSpec, build, flat, run_spec
 from difair_hpc.runs.sqlite import absolute_uri
 from difair_hpc.sweep.address import checked, checked_tracking
@@ -71,7 +72,7 @@ def settings(values: Values) -> Settings:
     data_root = values.pop("data_root", None) or os.environ.get("DIFAIR_DATA") or "data"
     tracking = checked_tracking(values.pop("tracking_uri", None) or os.environ.get("MLFLOW_TRACKING_URI") or "")
     return Settings(
-        root=own_folder("root", root),
+        root=root_at(own_folder("root", root)),
         data_root=own_folder("data_root", data_root),
         tracking_uri=absolute_uri(tracking, Path.cwd()),
         storage=checked(values.pop("storage", os.environ.get("DIFAIR_STORAGE")) or ""),

@@ -22,7 +22,7 @@ from difair_hpc.drill.plan import Fault, drawn
 from difair_hpc.drill.scene import MARK, PATIENCE_SECONDS, STUDY, Scene
 from difair_hpc.drill.servers import mlflow_server, mount, postgres_programs, postgres_server, unmount
 from difair_hpc.errors import InvalidValue
-from difair_hpc.files import usable_folder
+from difair_hpc.folders import usable_folder
 from difair_hpc.runs.spec import ExecutionSpec
 from difair_hpc.runs.sqlite import sqlite_uri
 from difair_hpc.sweep.profile import Profile

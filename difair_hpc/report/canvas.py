@@ -11,7 +11,8 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from difair_hpc.files import usable_folder, write_atomically
+from difair_hpc.files import write_atomically
+from difair_hpc.folders import usable_folder
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C6D00")
 """Apart from each other for colour-blind readers (Okabe and Ito, its yellow darkened)."""

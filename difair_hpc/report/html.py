@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from difair_hpc.files import read_bytes
 from difair_hpc.osr.spec import OWN_SCORES
 from difair_hpc.report.cost import RunCost, cost_table, environment_table
 from difair_hpc.report.deviations import deviation_table, open_table
@@ -61,7 +62,7 @@ def embedded(name: str, caption: str, files: Sequence[Path]) -> Embedded:
     vector = by_kind.get(".svg")
     path = by_kind[".png"] if vector is None or vector.stat().st_size > HEAVY_BYTES else vector
     kind = "svg+xml" if path.suffix == ".svg" else "png"
-    data = base64.b64encode(path.read_bytes()).decode()
+    data = base64.b64encode(read_bytes(path)).decode()
     return Embedded(name=name, caption=caption, source=f"data:image/{kind};base64,{data}")
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from difair_hpc.files import usable_folder, write_atomically
+from difair_hpc.files import write_atomically
+from difair_hpc.folders import usable_folder
 from difair_hpc.report.cost import RunCost, cost_table
 from difair_hpc.report.latex import latex
 from difair_hpc.report.layout import Cell, Table, csv, escaped, markdown

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from difair_hpc.errors import DifairError, InvalidValue, RunBusy
 from difair_hpc.files import fits, read_json, write_atomically, write_once
+from difair_hpc.folders import make_folder, names_in
 from difair_hpc.runs.place import Place
 from difair_hpc.runs.process import machine, process
 
@@ -188,7 +189,7 @@ class Attempt:
             RunBusy: a live process works on this run.
         """
         self.folder = folder
-        (folder / "attempts").mkdir(exist_ok=True)
+        make_folder(folder / "attempts")
         last = newest(folder)
         if last is not None and last.alive and not _restarted(last, facts):
             raise _busy(folder, last, what)
@@ -257,11 +258,7 @@ class Attempt:
 
 
 def _numbers(folder: Path) -> list[int]:
-    try:
-        names = [path.name for path in (folder / "attempts").iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
+    return sorted(int(match[1]) for name in names_in(folder / "attempts") if (match := _NAME.fullmatch(name)))
 
 
 def _silence_limit() -> float:

@@ -3,14 +3,15 @@
 import functools
 import hashlib
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from difair_hpc.errors import UserError
-from difair_hpc.files import is_own, make_own_folder, write_atomically
+from difair_hpc.files import write_atomically
+from difair_hpc.folders import make_folder, make_own_folder, names_in, remove_folder, rename
+from difair_hpc.nofollow import is_own
 
 _COMMIT_FILE = Path("COMMIT")
 """File beside a frozen package that says what it was copied from."""
@@ -69,7 +70,7 @@ def freeze(root: Path, folders: Mapping[str, Path]) -> Path:
     for path, data in content.items():
         digest.update(f"{path}\0{len(data)}\0".encode() + data)
     name = digest.hexdigest()[:12]
-    alike = [known for known in sorted((root / "code").glob(f"{name}*")) if _holds(known, content)]
+    alike = [known for known in _copies(root / "code", name) if _holds(known, content)]
     return next(filter(_is_own_throughout, alike), None) or _copied(root / "code", name, content, alike)
 
 
@@ -83,13 +84,17 @@ def _holds(folder: Path, content: Mapping[Path, bytes]) -> bool:
         return False
 
 
+def _copies(place: Path, name: str) -> list[Path]:
+    return [place / one for one in names_in(place) if one.startswith(name)]
+
+
 def _is_own_throughout(folder: Path) -> bool:
     return all(is_own(path) for path in [folder, *folder.rglob("*")])
 
 
 def _copied(place: Path, name: str, content: Mapping[Path, bytes], alike: Sequence[Path]) -> Path:
     """Make a copy of this user's own; one of `alike` serves where the file system keeps no owners."""
-    place.mkdir(parents=True, exist_ok=True)
+    make_folder(place)
     copy = make_own_folder(place / f".{name}.{uuid.uuid4().hex}.tmp")
     if alike and not is_own(copy):
         copy.rmdir()
@@ -103,12 +108,12 @@ def _copied(place: Path, name: str, content: Mapping[Path, bytes], alike: Sequen
     write_atomically(copy / _COMMIT_FILE, git_commit() + "\n", own=True)
     target = place / name
     try:
-        copy.rename(target)
+        rename(copy, target)
     except OSError:  # another process was faster, or what stands there is not this user's
         if _holds(target, content) and _is_own_throughout(target):
-            shutil.rmtree(copy)
+            remove_folder(copy)
             return target
-        target = copy.rename(place / f"{name}-{uuid.uuid4().hex[:6]}")
+        target = rename(copy, place / f"{name}-{uuid.uuid4().hex[:6]}")
     return target
 
 

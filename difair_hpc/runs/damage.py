@@ -1,11 +1,11 @@
 """Which files of a run's folder nobody can read, and what follows from that for the run."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from difair_hpc.files import Form, fits, read_json
+from difair_hpc.folders import exists, names_in
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import FORMS
 from difair_hpc.runs.folder import RESULT, SPEC
@@ -34,18 +34,19 @@ def damaged(folder: Path) -> dict[Path, str]:
     if lines := spool.damaged_lines(folder):
         kept = f"passed over: {counted(lines, 'line')}; MLflow and the report lack these epochs"
         found[folder / spool.NAME] = f"{kept} unless the run trains them again"
-    for path in sorted(folder.glob("checkpoint-*.pt")):
-        if not is_sound(path):
-            found[path] = "passed over: the run goes on from an older checkpoint, or from its beginning"
+    for name in names_in(folder):
+        if name.startswith("checkpoint-") and name.endswith(".pt") and not is_sound(folder / name):
+            found[folder / name] = "passed over: the run goes on from an older checkpoint, or from its beginning"
     return found
 
 
 def _attempts(folder: Path) -> Iterator[Path]:
-    for path in sorted((folder / "attempts").glob("*.json")):
-        if (match := _ATTEMPT.fullmatch(path.name)) and not _is_whole(path, FORMS.get(match[1] or "", object)):
+    for name in names_in(folder / "attempts"):
+        path = folder / "attempts" / name
+        if (match := _ATTEMPT.fullmatch(name)) and not _is_whole(path, FORMS.get(match[1] or "", object)):
             yield path
 
 
 def _is_whole(path: Path, form: Form) -> bool:
     """Whether a file is absent, or JSON of a form."""
-    return not os.path.lexists(path) or fits(read_json(path), form)
+    return not exists(path) or fits(read_json(path), form)

@@ -1,19 +1,20 @@
 """The folder of one run, `runs/<signature>/`: the truth about it, of which Optuna and MLflow are projections."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from difair_hpc.errors import DataDamaged, NewerSchema, UserError
-from difair_hpc.files import fits, read_json, usable_folder, write_atomically, write_once
+from difair_hpc.errors import DataDamaged, NewerSchema, Unreadable, UserError
+from difair_hpc.files import fits, read_json, write_atomically, write_once
+from difair_hpc.folders import exists, names_in, usable_folder
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import views
 from difair_hpc.runs.marks import Hold, read_mark
 from difair_hpc.runs.spec import SCHEMA, RunSpec, run_spec_from_file
+from difair_hpc.words import is_name
 
 _MEASURED = {"closed_set_accuracy?": (float, None), "occupancy?": (float, None), "auroc?": dict}
 RESULT = {
@@ -32,7 +33,7 @@ RESULT = {
 SPEC = {"schema": int, "spec": dict}
 """Form of spec.json."""
 
-Status = Literal["new", "running", "stopped", "failed", "dead", "done"]
+Status = Literal["new", "running", "stopped", "failed", "dead", "done", "unreadable"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,8 @@ class RunState:
 
     signature: str
     status: Status
-    """new: never started; stopped: on request; failed: an exception; dead: its process is gone; done: has a result."""
+    """new: never started; stopped: on request; failed: an exception; dead: its process is gone; done: has a result;
+    unreadable: its folder cannot be read, by whoever sees it (sweep/sight.py)."""
     epoch: int = 0
     """Finished epochs as last heard."""
     step: int = 0
@@ -105,7 +107,7 @@ class RunFolder:
         """
         path = self.path / "spec.json"
         parts = read_json(path, SPEC)
-        if parts is None and not os.path.lexists(path):
+        if parts is None and not exists(path):
             raise UserError(f"there is no run {self.signature} in {self.path.parent}; difair status lists the runs.")
         if parts is None:
             raise DataDamaged(f"{path} is damaged; move {self.path} away, and the run starts from its beginning.")
@@ -154,7 +156,7 @@ class RunFolder:
                 result=result,
             )
         attempts, hold = views(self.path), read_mark(self.path).hold
-        lost = f"{self.path / 'result.json'} is damaged" if os.path.lexists(self.path / "result.json") else ""
+        lost = f"{self.path / 'result.json'} is damaged" if exists(self.path / "result.json") else ""
         if not attempts:
             return RunState(signature=self.signature, status="new", hold=hold, message=lost)
         last = attempts[-1]
@@ -186,6 +188,18 @@ class RunFolder:
 def run_folder(root: Path, signature: str) -> RunFolder:
     """Return the folder of a run under the output root; it need not exist."""
     return RunFolder(root / "runs" / signature)
+
+
+def run_names(root: Path) -> list[str]:
+    """Return the names of the folders in which a run may be, whether or not they can be read."""
+    return [name for name in names_in(root / "runs") if is_name(name) and _may_be_run(root / "runs" / name)]
+
+
+def _may_be_run(folder: Path) -> bool:
+    try:
+        return exists(folder / "spec.json")
+    except Unreadable:
+        return True
 
 
 def _status(end: Mapping[str, Any] | None, *, alive: bool) -> Status:

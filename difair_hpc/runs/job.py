@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from difair_hpc.errors import DifairError, RunBusy
-from difair_hpc.files import keep_private
+from difair_hpc.folders import keep_private
 from difair_hpc.runs.attempts import falls_silent, newest
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.place import AGAIN, here

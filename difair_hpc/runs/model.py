@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from difair_hpc.files import read_bytes
 from difair_hpc.osr.methods import make_method
 from difair_hpc.osr.spec import NetworkSpec
 from difair_hpc.osr.vgg32 import VGG32, NetworkOutput
@@ -49,7 +50,7 @@ class Recogniser(nn.Module):
 
 def load_model(folder: RunFolder) -> tuple[Recogniser, dict[str, Any]]:
     """Return the trained network of a finished run in evaluation mode, and what model.pt says of its classes."""
-    content: dict[str, Any] = unpacked(folder.path / "model.pt")
+    content: dict[str, Any] = unpacked(io.BytesIO(read_bytes(folder.path / "model.pt")))
     spec = run_spec(content["spec"])
     classes, mean_C = len(content["class_names"]), torch.tensor(content["mean"])
     method = make_method(spec.method, classes)

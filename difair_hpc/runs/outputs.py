@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as unpacked
 from safetensors.torch import save as packed
 
 from difair_hpc.errors import DataDamaged
-from difair_hpc.files import write_atomically
+from difair_hpc.files import read_bytes, write_atomically
 from difair_hpc.osr.outputs import Outputs, Part
 
 NAME = "outputs.safetensors"
@@ -58,12 +59,14 @@ def load(folder: Path) -> SavedOutputs | None:
         DataDamaged: The file cannot be read.
     """
     path = folder / NAME
-    if not path.exists():
-        return None
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            names = json.loads(file.metadata()["names"])
+        content = read_bytes(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        tensors, names = unpacked(content), json.loads(_metadata(content)["names"])
         return SavedOutputs(
             outputs=Outputs(
                 train=_part(tensors, "train"),
@@ -75,7 +78,18 @@ def load(folder: Path) -> SavedOutputs | None:
             unknown_names={int(number): name for number, name in names["unknown_names"].items()},
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataDamaged(f"{path} cannot be read ({error}); its scores and figures are left out.") from error
+        raise _unusable(path, error) from error
+
+
+def _metadata(content: bytes) -> Mapping[str, str]:
+    """Return the texts that stand beside the tensors: the length of a JSON header in 8 bytes, then the header."""
+    length = int.from_bytes(content[:8], "little")
+    found: Mapping[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+    return found
+
+
+def _unusable(path: Path, error: Exception) -> DataDamaged:
+    return DataDamaged(f"{path} cannot be read ({error}); its scores and figures are left out.")
 
 
 def _part(tensors: Mapping[str, torch.Tensor], name: str) -> Part:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from difair_hpc.errors import DifairError
+from difair_hpc.files import read_bytes
 from difair_hpc.runs.answers import NO_ANSWER, answer_of, in_words, phrase
+from difair_hpc.runs.artifacts import log_file
 from difair_hpc.runs.refused import Key, Refusals, digest_of
 from difair_hpc.runs.suspects import diagnosis
 
@@ -73,10 +75,10 @@ class Parts:
 
     def ship_file(self, target: Target, path: Path, folder: str | None = None) -> bool:
         """Ship a file to a folder of the MLflow run (None: its topmost), as `ship` does."""
-        content = digest_of(path.read_bytes()) if path.is_file() else ""
+        content = _content(path)
 
         def act() -> None:
-            target.store.client.log_artifact(target.run_id, str(path), folder)
+            log_file(target.store.client, target.run_id, path, folder, served=target.store.served)
 
         return self.ship(target, f"{folder}/{path.name}" if folder else path.name, content, act)
 
@@ -93,6 +95,14 @@ class Parts:
         except DifairError as full:
             self.problems[key, item] = f"{item} of {_whose(key)} is not in MLflow: {reason} ({full})"
         return True
+
+
+def _content(path: Path) -> str:
+    """Return the digest of a file, or nothing where it cannot be read: shipping it says why."""
+    try:
+        return digest_of(read_bytes(path))
+    except OSError:
+        return ""
 
 
 def status_of(error: Exception) -> int | None:

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from difair_hpc.folders import entry
+
 AGAIN = 85
 """Exit code by which the job's script knows that the job's time is up and SLURM should give it another turn."""
 
@@ -55,8 +57,8 @@ def here(root: Path, *, slurm: bool = False, minutes: float | None = None, since
         log = f"{job}_{env.get('SUBMITIT_LOCAL_GLOBALID', '0')}_log"
     else:
         return Place(node=socket.gethostname(), ends=ends)
-    path = root / "jobs" / f"{log}.err"
-    offset = path.stat().st_size if path.exists() else 0
+    kept = entry(root / "jobs" / f"{log}.err")
+    offset = 0 if kept is None else kept.st_size
     return Place(job=job, restart=restart, node=node, log=log, offset=offset, ends=ends)
 
 

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from difair_hpc.errors import NewerSchema
+from difair_hpc.errors import NewerSchema, Unreadable
+from difair_hpc.folders import exists
 from difair_hpc.runs.attempts import newest
 from difair_hpc.runs.folder import RunState, run_folder
 from difair_hpc.runs.shown import VIEW
 from difair_hpc.runs.store import FINAL, KIND, ROOT, SIGNATURE, client_of, explained, root_name, settle
+from difair_hpc.words import is_name
 
 _OWN_FAULT = ("failed", "out_of_memory", "died", "stalled")
 """Ends of an attempt (sweep/ends.py) that MLflow calls FAILED; the others came from outside: KILLED."""
@@ -37,14 +39,18 @@ def reap(uri: str, root: Path) -> None:
     """
     with explained(uri):
         client = client_of(uri)
-        names = {one.experiment_id: one.name for one in client.search_experiments() if VIEW in one.tags}
+        names = {
+            one.experiment_id: one.name for one in client.search_experiments() if VIEW in one.tags and is_name(one.name)
+        }
         condition = f"attributes.status = 'RUNNING' and tags.`{ROOT}` = '{root_name(root)}'"
         found = client.search_runs(list(names), condition, max_results=1000) if names else []
         at_work = set()
-        for run in (run for run in found if run.data.tags[KIND] == "run"):
+        for run in found:
+            if run.data.tags[KIND] != "run" or not is_name(run.data.tags[SIGNATURE]):
+                continue
             try:
                 state = run_folder(root, run.data.tags[SIGNATURE]).state()
-            except NewerSchema:
+            except (NewerSchema, Unreadable):
                 continue  # whoever ships it says so
             settle(client, run, status_of(state), end_of(state))
             at_work |= {run.info.experiment_id} if state.status == "running" else set()
@@ -52,4 +58,4 @@ def reap(uri: str, root: Path) -> None:
             study = root / "studies" / names[run.info.experiment_id]
             holder = newest(study)
             if run.info.experiment_id not in at_work and (holder is None or not holder.alive):
-                settle(client, run, "FINISHED" if FINAL in run.data.tags or not study.exists() else "KILLED")
+                settle(client, run, "FINISHED" if FINAL in run.data.tags or not exists(study) else "KILLED")

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from difair_hpc.files import read_json, usable_folder, write_atomically
+from difair_hpc.files import read_json, write_atomically
+from difair_hpc.folders import exists, names_in, remove, usable_folder
 from difair_hpc.words import counted
 
 FOLDER = "mlflow.refused"
@@ -61,7 +62,8 @@ class Refusals:
 
     def __iter__(self) -> Iterator[Refusal]:
         """Yield them, the oldest first."""
-        known = [read_json(path, _FORM) for path in (self.root / FOLDER).glob("*.json")]
+        folder = self.root / FOLDER
+        known = [read_json(folder / name, _FORM) for name in names_in(folder) if name.endswith(".json")]
         found = [Refusal(**{name: one[name] for name in _FORM}) for one in known if one is not None]
         mine = [one for one in found if (one.store, one.study) == (_digest(self.uri), self.study)]
         return iter(sorted(mine, key=lambda one: (one.time, one.signature, one.item)))
@@ -94,8 +96,8 @@ class Refusals:
     def drop(self, key: Key, item: str) -> None:
         """Forget a refusal, if there is one: the store has it now, or is to be asked again."""
         path = self._path(key, item)
-        if path.exists():
-            path.unlink(missing_ok=True)
+        if exists(path):
+            remove(path)
 
     def forget(self) -> set[Key]:
         """Forget them all, and return what they belong to."""

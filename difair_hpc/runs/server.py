@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from difair_hpc.errors import UserError
-from difair_hpc.files import read_json
+from difair_hpc.files import parse_json, read_owned
+from difair_hpc.user import is_trusted, name_of
 
 CREDENTIALS = "~/.mlflow/credentials"
 """Where MLflow's clients look for user and password, unless the environment has them."""
@@ -22,10 +23,29 @@ def address_file(root: Path) -> Path:
 def server_of(root: Path) -> str:
     """Return the address of the server that an output root names, or nothing.
 
-    It is read at each use: a service job that was sent back goes on at another node.
+    It is read at each use: a service job that was sent back goes on at another node. What is sent there is the password
+    of this user, so a colleague's word does not count: `distrusted` says so.
     """
-    content = read_json(address_file(root))
-    return str(content.get("tracking_uri", "")) if isinstance(content, dict) else ""
+    address, owner = _named(root)
+    return address if is_trusted(owner) else ""
+
+
+def distrusted(root: Path) -> str:
+    """Return why the server that an output root names is not used, and what to do; nothing: it is, or there is none."""
+    address, owner = _named(root)
+    if not address or is_trusted(owner):
+        return ""
+    return (
+        f"{address_file(root)} is {name_of(owner)}'s and names the server {address}; nothing is sent there. "
+        f"If that is your team's server: DIFAIR_TRUST={name_of(owner)}, or tracking_uri={address}"
+    )
+
+
+def _named(root: Path) -> tuple[str, int]:
+    """Return the address in the file of an output root, and the number of the user who wrote it."""
+    text, owner = read_owned(address_file(root))
+    content = parse_json(text, {"tracking_uri": str})
+    return (content["tracking_uri"] if content is not None else ""), owner
 
 
 def private(path: Path) -> Path:

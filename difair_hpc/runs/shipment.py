@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from difair_hpc.runs.artifacts import log_folder
 from difair_hpc.runs.folder import RunFolder, RunState
 from difair_hpc.runs.parts import Parts, Target
 from difair_hpc.runs.points import CAREFUL_BATCH, batches, of_result
@@ -95,7 +96,7 @@ class Shipment:
         from difair_hpc.runs.model import save_for_mlflow
 
         with save_for_mlflow(self.folder) as saved:
-            self.store.client.log_artifacts(target.run_id, str(saved), "model")
+            log_folder(self.store.client, target.run_id, saved, "model", served=self.store.served)
 
 
 def _digest(result: Mapping[str, Any]) -> str:

@@ -1,13 +1,17 @@
 """Addresses of SQLite files for MLflow, whatever signs their folders have."""
 
+import hashlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.errors import Failure
+from difair_hpc.errors import Failure, UserError
+from difair_hpc.folders import make_folder
+from difair_hpc.nofollow import is_shared
 
 _PREFIX = "sqlite:///"
 
@@ -39,6 +43,20 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(name) if name and name != ":memory:" else None
 
 
+def own_store(root: Path) -> Path:
+    """Return the file of MLflow's store for an output root: below it, or in this user's own folder if others write it.
+
+    SQLite goes by the file's name, so whoever can write in the folder could put another store there, or another file.
+    Everybody's runs are in everybody's store all the same: it is filled from the run folders.
+    """
+    if not root.exists() or not is_shared(root):
+        return root.absolute() / "mlflow.db"
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+    return (
+        state / "difair" / f"{root.name}-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]}" / "mlflow.db"
+    )
+
+
 def absolute_uri(uri: str, folder: Path) -> str:
     """Return the address with the whole path of a file that it names as seen from `folder`: jobs stand elsewhere."""
     path = sqlite_path(uri)
@@ -55,8 +73,13 @@ def make_store(uri: str, root: Path) -> None:
     with ' or : in its name ends that in an error, and a place that nobody chose would be on record.
     """
     path = sqlite_path(uri)
-    if path is None or path.exists():
+    if path is None:
         return
+    if os.path.lexists(path):
+        if path.is_symlink() and is_shared(path.parent) or not path.is_file():
+            raise UserError(f"{path} is no file of an MLflow store: remove it. {made_anew(path)}")
+        return
+    make_folder(path.parent)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from difair_hpc.errors import Failure
-from difair_hpc.files import usable_folder, write_once
+from difair_hpc.files import read_text, write_once
+from difair_hpc.folders import usable_folder
 from difair_hpc.runs.answers import bound_waits, cannot_be_used, require_mlflow, wrong
 from difair_hpc.runs.moved import adopt, artifact_place
 from difair_hpc.runs.points import BATCH
@@ -64,6 +65,8 @@ class Store:
         self.batch = BATCH
         """Most metrics of one request."""
         self._study = study
+        self.served = is_server(uri)
+        """Whether it is a server."""
         self._lock = usable_folder(root, key="root") / ".mlflow.lock" if is_sqlite(uri) else None
         self._root = root_name(root)
         with one_at_a_time(self._lock):
@@ -228,7 +231,7 @@ def root_name(root: Path) -> str:
     """Return the name of an output root in MLflow, which it keeps wherever it is moved."""
     path = root / "mlflow.root"
     write_once(path, uuid.uuid4().hex[:12])
-    return path.read_text("utf-8")
+    return read_text(path)
 
 
 def settle(client: "MlflowClient", run: "Run", status: str, end: float | None = None) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from difair_hpc.errors import DifairError, Failure
+from difair_hpc.errors import DifairError, Failure, Unreadable
 from difair_hpc.files import read_json
 from difair_hpc.runs.answers import cannot_be_used
 from difair_hpc.runs.attempts import views
@@ -21,9 +21,10 @@ from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shipment import Drawer, Shipment
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, REPORT, VIEW, address
 from difair_hpc.runs.spec import flat
-from difair_hpc.runs.sqlite import sqlite_uri
+from difair_hpc.runs.sqlite import own_store, sqlite_uri
 from difair_hpc.runs.store import FINAL, PARENT, Gone, Store, client_of, explained, is_active, settle
 from difair_hpc.runs.suspects import diagnosis
+from difair_hpc.words import is_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -32,8 +33,8 @@ PRUNED = "difair.pruned"
 
 
 def default_uri(root: Path) -> str:
-    """Return the address of the team's server that an output root names, else of the store under it."""
-    return server_of(root) or sqlite_uri(root.absolute() / "mlflow.db")
+    """Return the address of the team's server that an output root names, else of this user's store for it."""
+    return server_of(root) or sqlite_uri(own_store(root))
 
 
 _REPORT = {"time": float, "files": [str], "note": str}
@@ -127,8 +128,10 @@ class Tracker:
         try:
             self._ship(folder, stage, label, pruned)
             self._unreadable.pop(folder.signature, None)
-        except Failure:
-            raise
+        except Failure as error:
+            if not isinstance(error, Unreadable):
+                raise
+            self._unreadable[folder.signature] = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one run, it holds up no other
             what = str(error) if isinstance(error, DifairError) else f"{type(error).__name__}: {error}"
             self._unreadable[folder.signature] = what
@@ -174,7 +177,7 @@ class Tracker:
             if study.data.tags.get(FINAL) == str(report["time"]) and key not in (self._retried or ()):
                 return
             target = Target(store, key, run_id := study.info.run_id)
-            files = [folder / "report" / name for name in report["files"]]
+            files = [folder / "report" / name for name in report["files"] if is_name(name)]
             settled = [self._parts.ship_file(target, path, "report") for path in files]
             if note := report["note"][:NOTE_LIMIT]:
                 store.client.set_experiment_tag(store.experiment, NOTE, note)

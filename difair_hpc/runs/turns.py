@@ -8,6 +8,7 @@ from pathlib import Path
 
 from difair_hpc.disk import locked
 from difair_hpc.files import read_text, write_atomically, write_once
+from difair_hpc.folders import entry, remove
 
 _LOOK_SECONDS = 0.2
 _LONGEST_USE_SECONDS = 300.0
@@ -36,12 +37,10 @@ def one_at_a_time(path: Path | None) -> Iterator[None]:
             yield
         finally:
             if read_text(claim) == own:
-                claim.unlink(missing_ok=True)
+                remove(claim)
 
 
 def _is_left_over(claim: Path) -> bool:
     """Whether a claim is older than any use of it."""
-    try:
-        return time.time() - claim.stat().st_mtime > _LONGEST_USE_SECONDS
-    except FileNotFoundError:
-        return False
+    kept = entry(claim)
+    return kept is not None and time.time() - kept.st_mtime > _LONGEST_USE_SECONDS

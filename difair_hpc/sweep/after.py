@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 from difair_hpc.errors import DifairError, Failure
-from difair_hpc.files import write_atomically
+from difair_hpc.files import read_owned, write_atomically
+from difair_hpc.folders import remove
 from difair_hpc.launch import python
+from difair_hpc.nofollow import root_at
 from difair_hpc.runs.attempts import falls_silent, newest
 from difair_hpc.runs.place import AGAIN
 from difair_hpc.runs.stop import stop_on_signal
@@ -26,7 +28,12 @@ REFUSED = "ticks.json"
 def main() -> int:
     """Requeue this job or tick the study; what does not succeed is on record for `difair status`."""
     study, wave, code = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    content = json.loads(wave.read_text("utf-8"))
+    root_at(study.parents[1])
+    text, owner = read_owned(wave)
+    if owner != os.geteuid():
+        sys.stderr.write(f"difair: {wave} is not yours any more; nothing was done\n")
+        return 1
+    content = json.loads(text)
     if code == AGAIN:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
         try:
@@ -65,7 +72,7 @@ def _tick(study: Path, content: dict[str, object]) -> None:
         words = {"node": os.environ.get("SLURMD_NODENAME", ""), "message": complaint}
         write_atomically(study / REFUSED, json.dumps(words))
     else:
-        (study / REFUSED).unlink(missing_ok=True)
+        remove(study / REFUSED)
 
 
 def _complaint(code: int, lines: list[str]) -> str:

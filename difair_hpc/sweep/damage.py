@@ -1,8 +1,7 @@
 """Which files of a study's folder nobody can read, and what follows from that for the study."""
 
-import os
-
 from difair_hpc.files import read_json
+from difair_hpc.folders import exists, names_in
 from difair_hpc.sweep.ledger import Ledger
 from difair_hpc.words import counted
 
@@ -22,12 +21,11 @@ def damaged_in_study(study: Ledger) -> list[str]:
     notes = [f"{place}/study.json is damaged; {_AGAIN}"] if study.description() is None else []
     for name, meaning in _WRITTEN_ANEW.items():
         path = study.path / name
-        if os.path.lexists(path) and not isinstance(read_json(path), dict):
+        if exists(path) and not isinstance(read_json(path), dict):
             notes.append(f"{place}/{name} is damaged; {meaning}")
     for name, lost in study.damaged_lines().items():
         notes.append(f"{place}/{name}: {counted(lost, 'damaged line', 'are')} passed over")
-    waves = [
-        path for path in sorted((study.path / "waves").glob("????*.json")) if not isinstance(read_json(path), dict)
-    ]
+    waves = [study.path / "waves" / name for name in names_in(study.path / "waves") if name.endswith(".json")]
+    unread = [path for path in waves if not isinstance(read_json(path), dict)]
     unknown = "is damaged; which runs its jobs were for is not known"
-    return [*notes, *(f"{place}/waves/{path.name} {unknown}" for path in waves)]
+    return [*notes, *(f"{place}/waves/{path.name} {unknown}" for path in unread)]

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from difair_hpc.errors import RunBusy
+from difair_hpc.files import write_once
+from difair_hpc.folders import exists, names_in, remove
 from difair_hpc.runs.attempts import Attempt, newest
 
 _KEPT = 5
@@ -23,19 +25,15 @@ class Wishes:
 
     def wish(self) -> None:
         """Ask for a tick that begins after this moment."""
-        self._path.touch()
+        write_once(self._path, "")
 
     def take(self) -> bool:
         """Take the wish away before a tick begins; return whether there was one."""
-        try:
-            self._path.unlink()
-        except FileNotFoundError:
-            return False
-        return True
+        return remove(self._path)
 
     def stands(self) -> bool:
         """Whether somebody asked since the last `take`."""
-        return self._path.exists()
+        return exists(self._path)
 
 
 def lease(study: Path, *, attended: bool = False) -> Attempt:
@@ -45,10 +43,10 @@ def lease(study: Path, *, attended: bool = False) -> Attempt:
         RunBusy: a live process drives it.
     """
     claim = Attempt(study, {"attended": attended}, what="study")
-    for path in (study / "attempts").iterdir():
-        number = path.name.partition(".")[0]
-        if number.isdigit() and int(number) <= claim.number - _KEPT:
-            path.unlink(missing_ok=True)
+    for name in names_in(study / "attempts"):
+        number = name.partition(".")[0]
+        if number.isdecimal() and int(number) <= claim.number - _KEPT:
+            remove(study / "attempts" / name)
     return claim
 
 

@@ -1,7 +1,6 @@
 """The trials of a study's stages on disk, `studies/<name>/`: what Optuna can be rebuilt from."""
 
 import json
-import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
@@ -9,10 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.errors import Failure
+from difair_hpc.errors import Unreadable
 from difair_hpc.files import Form, append_line, parse_json, read_json, read_text, write_atomically, write_once
+from difair_hpc.folders import exists, names_in
 from difair_hpc.sweep.space import Parameters
-from difair_hpc.words import counted
+from difair_hpc.words import counted, is_name
 
 _TRIAL = {"number": int, "parameters": dict, "signature": re.compile(r"\w[\w.-]*")}
 _RUNG = {
@@ -108,10 +108,13 @@ class Ledger:
     def damaged_lines(self) -> dict[str, int]:
         """Return the names of the lists that have lines which are passed over, with how many."""
         found: dict[str, int] = {}
-        for path in sorted(self.path.glob("*.jsonl")):
-            form = _RUNG if path.stem.endswith(".rungs") else _TRIAL
-            lines = [line for line in read_text(path).splitlines() if line]
-            found[path.name] = len(lines) - sum(1 for _ in self._lines(path.stem, form))
+        for name in names_in(self.path):
+            stem, point, ending = name.rpartition(".")
+            if point + ending != ".jsonl":
+                continue
+            form = _RUNG if stem.endswith(".rungs") else _TRIAL
+            lines = [line for line in read_text(self.path / name).splitlines() if line]
+            found[name] = len(lines) - sum(1 for _ in self._lines(stem, form))
         return {name: lost for name, lost in found.items() if lost}
 
     def describe(self, content: Mapping[str, Any]) -> None:
@@ -139,13 +142,15 @@ def studies(root: Path) -> list[str]:
     """Return the names of the studies under an output root.
 
     Raises:
-        Failure: this user may not look.
+        Unreadable: this user may not look.
     """
     folder = root / "studies"
+    return [name for name in names_in(folder) if is_name(name) and _is_study(folder / name)]
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a folder is that of a study; one that cannot be looked at is, and whoever reads it says why it cannot."""
     try:
-        names = [path.name for path in folder.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise Failure(f"{folder} cannot be read: {error.strerror}; check who owns it.") from error
-    return sorted(name for name in names if os.path.exists(folder / name / "study.json"))  # noqa: PTH110 - raises less
+        return exists(folder / "study.json")
+    except Unreadable:
+        return True

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 import time
 import uuid
@@ -11,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from difair_hpc.errors import ClusterUnreachable, Failure
-from difair_hpc.files import usable_folder, write_atomically
+from difair_hpc.files import read_text, write_atomically
+from difair_hpc.folders import names_in, remove_folder, usable_folder
 from difair_hpc.launch import python
 from difair_hpc.sweep.checks import Check
 from difair_hpc.sweep.commands import Command, submitted
@@ -67,7 +67,7 @@ def ask_node(root: Path, profile: Profile, words: Sequence[str], command: Comman
             command(["scancel", job])
         raise
     finally:
-        shutil.rmtree(folder)
+        remove_folder(folder)
 
 
 def _await_end(job: str, name: str, command: Command) -> str:
@@ -90,4 +90,4 @@ def _await_end(job: str, name: str, command: Command) -> str:
 
 
 def _log(folder: Path, kind: str) -> str:
-    return "".join(path.read_text("utf-8", errors="replace") for path in sorted(folder.glob(f"*_log.{kind}")))
+    return "".join(read_text(folder / name) for name in names_in(folder) if name.endswith(f"_log.{kind}"))

@@ -136,10 +136,10 @@ def next_step(trial: TrialView, jobs: Sequence[Job], limits: Limits) -> str:
         return "nothing: it is done" if state.status == "done" else f"nothing: {more}"
     if state.hold == "held":
         return f"nothing: it is held; difair release {state.signature} lets it go on"
+    if state.status in ("running", "unreadable"):
+        return "it goes on" if state.status == "running" else f"nothing before it can be read: {state.message}"
     if spent := given_up(trial, limits):
         return f"nothing: {spent}; difair resume {state.signature} starts it again"
-    if state.status == "running":
-        return "it goes on"
     if job is not None:
         return f"job {job.id or 'on its way'} is to execute it{' (' + job.why + ')' if job.why else ''}"
     return f"the next tick submits it: {_why(trial)}"

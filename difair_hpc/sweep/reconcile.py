@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from difair_hpc.errors import Failure, LimitReached, RunBusy, StorageUnreachable
+from difair_hpc.folders import make_folder
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import end_pruning, read_mark
 from difair_hpc.runs.spec import flat
@@ -78,7 +79,7 @@ class Reconciler:
         Args:
             submit: False only tells and chooses, and starts nothing new.
         """
-        self.ledger.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.ledger.path)
         mark = read_mark(self.ledger.path)
         self._held = f"it was {mark.hold} by {mark.by}" if mark.hold else ""
         self.pressure = ""

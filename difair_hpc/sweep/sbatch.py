@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from difair_hpc.errors import InvalidValue
 from difair_hpc.sweep.profile import Profile
 
 THREADS = 4
@@ -73,6 +74,9 @@ def sbatch_text(
         "teardown": [*teardown, "exit $code"],
         "additional_parameters": {**options, **profile.sbatch},
     }
+    for key, value in {**asked, **profile.sbatch}.items():
+        if key not in ("setup", "teardown") and not str(value).isprintable():
+            raise InvalidValue(f"cluster.{key}", ascii(value), "text without line breaks and other control characters")
     command = f"{shlex.join(words)} || code=$?"  # a profile's set -e does not end the script here
     text: str = _make_sbatch_string(command=command, folder=_LOGS, **asked)
     return re.sub(rf"{_LOGS}/(\S+)", lambda name: shlex.quote(f"{_literal(logs)}/{name[1]}"), text)

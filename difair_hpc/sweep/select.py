@@ -22,7 +22,7 @@ class RunRow:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """What differs from its neighbours."""
     state: str
-    """done, diverged, pruned, running, queued, held, cancelled, given up, stopped, failed, dead or new."""
+    """done, diverged, pruned, running, queued, held, cancelled, given up, stopped, failed, dead, new or unreadable."""
     note: str = ""
     """Why it waits, or what failed, in words."""
     job: str = ""

@@ -12,6 +12,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from difair_hpc.errors import NewerSchema, Unreadable
+from difair_hpc.files import read_tail
 from difair_hpc.runs.attempts import AttemptView, set_kind, views
 from difair_hpc.runs.folder import RunFolder, RunState, run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
@@ -19,6 +21,7 @@ from difair_hpc.sweep.cluster import Cluster
 from difair_hpc.sweep.ends import MEANINGS, NODES_FAULT, Accident, EndKind, Evidence, fingerprint, kind_of
 from difair_hpc.sweep.jobs import Job, JobEnd
 from difair_hpc.sweep.plan import TrialView
+from difair_hpc.words import is_name
 
 _AGAIN_SECONDS = 30.0
 _AHEAD = 16
@@ -58,7 +61,11 @@ class Sight:
             moves = old.state.status == "running" or signature in self._moving
             if self._is_done(signature) or (not moves and time.monotonic() - moment < _AGAIN_SECONDS):
                 return old
-        view = self._look(run_folder(self._root, signature))
+        try:
+            view = self._look(run_folder(self._root, signature))
+        except (Unreadable, NewerSchema) as error:  # nobody knows how it stands: it waits, and holds up no other
+            unknown = RunState(signature=signature, status="unreadable", message=str(error))
+            view = TrialView(number=-1, state=unknown, told=False)
         self._seen[signature] = time.monotonic(), view
         return view
 
@@ -107,7 +114,7 @@ class Sight:
 
     def _whole_log(self, job: str) -> str:
         path = self._root / "jobs" / f"{job}_0_log.err"
-        return path.read_text("utf-8", errors="replace")[-_LOG_BYTES:] if job and path.exists() else ""
+        return read_tail(path, most=_LOG_BYTES) if is_name(job) else ""
 
     def _was_cancelled(
         self, attempts: Sequence[AttemptView], never: Sequence[tuple[JobEnd, EndKind]], mark: Mark
@@ -155,14 +162,12 @@ class Sight:
         return kind
 
     def _log(self, attempt: AttemptView, later: AttemptView | None) -> str:
-        path = self._root / "jobs" / f"{attempt.place.log}.err"
-        if not attempt.place.log or not path.exists():
+        if not is_name(attempt.place.log):
             return ""
+        path = self._root / "jobs" / f"{attempt.place.log}.err"
         shared = later is not None and later.place.log == attempt.place.log
-        end = later.place.offset if later is not None and shared else path.stat().st_size
-        with path.open("rb") as file:
-            file.seek(max(attempt.place.offset, end - _LOG_BYTES))
-            return file.read(max(0, end - file.tell())).decode("utf-8", errors="replace")
+        end = later.place.offset if later is not None and shared else None
+        return read_tail(path, most=_LOG_BYTES, begin=attempt.place.offset, end=end)
 
     def _note(self, signature: str, attempt: AttemptView, kind: EndKind) -> None:
         if kind in NODES_FAULT and attempt.place.node:

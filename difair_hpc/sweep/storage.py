@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import time
 import weakref
@@ -14,13 +13,15 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from difair_hpc.errors import StorageUnreachable, UserError
-from difair_hpc.files import read_json, write_atomically
+from difair_hpc.files import append_bytes, read_bytes, read_json, write_atomically
+from difair_hpc.folders import exists, remove, rename
+from difair_hpc.nofollow import NotAFile
 
 Place = Path | str
 """A journal, or the URL of a PostgreSQL database."""
@@ -119,53 +120,55 @@ def _database(url: str) -> BaseStorage:
 
 
 def _journal(path: Path) -> JournalStorage:
-    for lock in path.parent.glob(f"{path.name}.lock*"):
-        lock.unlink(missing_ok=True)
     try:
-        if path.exists() and not _ends_whole(path):
-            raise ValueError("torn last line")
         return JournalStorage(_Sealed(path))
-    except _UNREADABLE:
-        path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+    except (NotAFile, *_UNREADABLE):
+        rename(path, path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
         return JournalStorage(_Sealed(path))
 
 
-def _ends_whole(path: Path) -> bool:
-    content = path.read_bytes()
-    return not content or content.endswith(b"\n")
+class _Sealed(BaseJournalBackend):
+    """A journal in Optuna's own format, with its length and digest in a file beside it: a flipped bit is noticed.
 
-
-class _Sealed(JournalFileBackend):
-    """A journal with its length and digest in a file beside it: Optuna would believe a flipped bit.
-
-    Whatever others have appended is taken as it is; what was there before must not change.
+    Whatever others have appended is taken as it is; what was there before must not change. Optuna's own class for such
+    a file follows links, and locks it against others who write; here that is the holder of the study's lease alone.
     """
 
     def __init__(self, path: Path) -> None:
-        seal = path.with_name(f"{path.name}.sha256")
-        if not path.exists():
-            seal.unlink(missing_ok=True)
-        super().__init__(str(path))
-        self._path, self._seal, self._size, self._digest = path, seal, 0, hashlib.sha256()
-        if (known := read_json(seal)) is not None:
+        self._path, self._seal, self._size, self._digest = (
+            path,
+            path.with_name(f"{path.name}.sha256"),
+            0,
+            hashlib.sha256(),
+        )
+        if not exists(path):
+            remove(self._seal)
+            append_bytes(path, b"")
+        content = read_bytes(path)
+        if content and not content.endswith(b"\n"):
+            raise ValueError("torn last line")
+        if (known := read_json(self._seal, {"size": int, "sha256": str})) is not None:
             self._take(known["size"])
             if known["sha256"] != self._digest.hexdigest():
                 raise ValueError("it was changed")
         self._take()
 
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        lines = read_bytes(self._path).splitlines()
+        yield from map(json.loads, lines[log_number_from:])
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         self._take()
-        super().append_logs(logs)
+        append_bytes(self._path, "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs).encode())
         self._take()
         write_atomically(self._seal, json.dumps({"size": self._size, "sha256": self._digest.hexdigest()}))
 
     def _take(self, size: int | None = None) -> None:
         """Take into the digest what follows in the file, up to a length of `size` bytes."""
-        with self._path.open("rb") as file:
-            if file.seek(0, os.SEEK_END) < (self._size if size is None else size):
-                raise ValueError("a part of it is missing")
-            file.seek(self._size)
-            new = file.read(-1 if size is None else size - self._size)
+        content = read_bytes(self._path)
+        if len(content) < (self._size if size is None else size):
+            raise ValueError("a part of it is missing")
+        new = content[self._size : size]
         self._digest.update(new)
         self._size += len(new)
 

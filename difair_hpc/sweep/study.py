@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from difair_hpc.folders import exists
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.sweep.describe import searched
 from difair_hpc.sweep.ledger import Ledger, Rung, Trial
@@ -151,7 +152,7 @@ def open_search(folder: Ledger, *, url: str, book: str, stage: StageSpec, axes: 
 def is_kept(folder: Ledger, *, url: str) -> bool:
     """Whether Optuna's storage has a search of the study in `folder`."""
     if not url:
-        return (folder.path / JOURNAL).exists()
+        return exists(folder.path / JOURNAL)
     with explained(url):
         names = optuna.get_all_study_names(open_storage(url))
     return any(name.startswith(f"{folder.database_name()}/") for name in names)

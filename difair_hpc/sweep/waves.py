@@ -6,17 +6,19 @@ died, is known by the number in its name.
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.files import fits, make_own_folder, read_json, write_atomically, write_once
+from difair_hpc.files import fits, read_json, write_atomically, write_once
+from difair_hpc.folders import make_own_folder, names_in
 from difair_hpc.sweep.jobs import JobEnd
 
 _WAVE = {"jobs": [[str]], "begun?": [int], "time": float}
-_ANSWER = {"id?": str, "time?": float, "error?": str, "refused?": bool}
+_ANSWER = {"id?": re.compile(r"[0-9]*"), "time?": float, "error?": str, "refused?": bool}
 _END = {"id?": str, "state?": str, "node?": str, "time?": float, "begun?": int}
 
 
@@ -67,8 +69,8 @@ class Waves:
 
     def read(self) -> list[Wave]:
         """Return the waves by number, after a look at the disk; what is there for good is read once."""
-        for path in sorted(self._folder.glob("????*.json")):
-            number, _, rest = path.name.partition(".")
+        for name in names_in(self._folder):
+            path, (number, _, rest) = self._folder / name, name.partition(".")
             if rest != "json" or not number.isdecimal() or int(number) in self._known:
                 continue
             if (content := read_json(path, _WAVE)) is not None and all(content["jobs"]):
@@ -96,8 +98,8 @@ class Waves:
         """Put the next wave on disk before it is submitted; `content` has at least jobs and begun."""
         make_own_folder(self._folder)
         self.read()
-        names = [path.stem for path in self._folder.glob("????*.json")]  # a damaged wave keeps its number
-        taken = [int(name) for name in names if name.isdecimal()]
+        numbers = [name.partition(".")[0] for name in names_in(self._folder)]  # a damaged wave keeps its number
+        taken = [int(number) for number in numbers if number.isdecimal()]
         number = 1 + max(taken, default=0)
         path = self._folder / f"{number:04d}.json"
         whole = {**content, "time": time.time()}

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from difair_hpc.errors import Failure
 from difair_hpc.files import write_atomically
+from difair_hpc.folders import names_in, remove
 from difair_hpc.train.sealed import body, footer, is_sound
 
 _NAME = re.compile(r"checkpoint-(\d{4,})-(\d{6,})-(\d{6,})\.pt")
@@ -150,11 +151,12 @@ def keep(folder: Path, count: int, *, sound: Path | None = None) -> None:
     found = 0
     for path in newest_first(folder):
         if found == count:
-            path.unlink(missing_ok=True)
+            remove(path)
         elif path == sound or is_sound(path):
             found += 1
-    for half in folder.glob(".checkpoint-*.tmp"):
-        half.unlink(missing_ok=True)
+    for name in names_in(folder):
+        if name.startswith(".checkpoint-") and name.endswith(".tmp"):
+            remove(folder / name)
 
 
 def load_newest(folder: Path) -> Loaded | None:
@@ -176,7 +178,7 @@ def load_newest(folder: Path) -> Loaded | None:
 
 def newest_first(folder: Path) -> list[Path]:
     """Return the checkpoint files of a run folder by attempt, epoch and step, the newest first."""
-    named = [(match, path) for path in folder.glob("checkpoint-*.pt") if (match := _NAME.fullmatch(path.name))]
+    named = [(match, folder / name) for name in names_in(folder) if (match := _NAME.fullmatch(name))]
     return [path for _, path in sorted(named, key=lambda item: [int(part) for part in item[0].groups()], reverse=True)]
 
 
@@ -202,7 +204,7 @@ def _read(path: Path) -> dict[str, Any]:
     return payload
 
 
-def unpacked(source: io.BytesIO | Path) -> Any:
+def unpacked(source: io.BytesIO) -> Any:
     """Return what torch has saved, on the CPU; no code in it is executed, whatever variables say."""
     # It asks for the opposite, and beside TORCH_FORCE_WEIGHTS_ONLY_LOAD torch refuses to load anything.
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)

@@ -1,8 +1,8 @@
 """A kill at one chosen write: it raises there, and whatever the same attempt tries to write afterwards fails as well.
 
-The places are those that files.py is made of: a file opened to be written, synced, renamed, linked, removed, a folder
-made. Data that was not synced when the kill came is lost in part. Writes of any thread count but those of heartbeats,
-which come by the clock.
+The places are those that files.py and folders.py are made of: a file opened to be written, synced, renamed, linked,
+removed, a folder made. Data that was not synced when the kill came is lost in part. Writes of any thread count
+but those of heartbeats, which come by the clock.
 """
 
 import json
@@ -58,14 +58,14 @@ def crash(root: Path, at: int | None = None) -> Iterator[Crash]:
     hook = threading.excepthook
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threading, "excepthook", lambda args: None if args.exc_type is Killed else hook(args))
-        for name in ("replace", "hardlink_to", "unlink", "mkdir"):
-            patch.setattr(Path, name, _met(found, name))
-        opened, sync = Path.open, os.fsync
+        for name, place in (("replace", 1), ("link", 1), ("unlink", 0), ("mkdir", 0)):
+            patch.setattr(os, name, _met(found, name, place))
+        opened, sync = os.open, os.fsync
 
-        def open_(path: Path, mode: str = "r", *more: Any, **named: Any) -> Any:
-            if mode[0] in "xwa":
-                found.meets("open", path)
-            return opened(path, mode, *more, **named)
+        def open_(name: Any, flags: int, *more: Any, dir_fd: int | None = None, **named: Any) -> int:
+            if flags & (os.O_WRONLY | os.O_RDWR):
+                found.meets("open", _path(name, dir_fd))
+            return opened(name, flags, *more, dir_fd=dir_fd, **named)
 
         def fsync(number: int) -> None:
             path = Path(f"/proc/self/fd/{number}").readlink()
@@ -73,7 +73,7 @@ def crash(root: Path, at: int | None = None) -> Iterator[Crash]:
             found.meets("fsync", path, lambda: os.ftruncate(number, max(0, size - _LOST_BYTES)))
             sync(number)
 
-        patch.setattr(Path, "open", open_)
+        patch.setattr(os, "open", open_)
         patch.setattr(os, "fsync", fsync)
         try:
             yield found
@@ -82,14 +82,20 @@ def crash(root: Path, at: int | None = None) -> Iterator[Crash]:
     _bury(root)
 
 
-def _met(found: Crash, name: str) -> Callable[..., Any]:
-    real = getattr(Path, name)
+def _met(found: Crash, name: str, place: int) -> Callable[..., Any]:
+    """Return what stands for a function of os that changes what its argument at `place` names."""
+    real = getattr(os, name)
 
-    def call(path: Path, *more: Any, **named: Any) -> Any:
-        found.meets(name, path)
-        return real(path, *more, **named)
+    def call(*words: Any, **named: Any) -> Any:
+        found.meets(name, _path(words[place], named.get("dst_dir_fd", named.get("dir_fd"))))
+        return real(*words, **named)
 
     return call
+
+
+def _path(name: Any, folder: int | None) -> Path:
+    """Return the whole path of a name in a folder that is given by its descriptor."""
+    return Path(name) if folder is None else Path(f"/proc/self/fd/{folder}").readlink() / name
 
 
 def _bury(root: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from difair_hpc import config
 from difair_hpc.config.places import folders
 from difair_hpc.errors import UserError
-from difair_hpc.files import keep_private
+from difair_hpc.folders import keep_private
 from difair_hpc.launch import python
 from difair_hpc.runs import code
 from difair_hpc.runs.code import freeze, git_commit

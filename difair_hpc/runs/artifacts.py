@@ -1,0 +1,81 @@
+"""Files on their way into MLflow: read where nobody can slip in a link, and written so where its store is a folder.
+
+MLflow's own client follows whatever link stands in a folder of artifacts, and takes the word of a server for where that
+folder is. So a store on this machine gets its files from here, and a server that names a folder of this machine none.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from difair_hpc.errors import UserError
+from difair_hpc.files import read_bytes, write_atomically
+from difair_hpc.folders import make_folder
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def log_file(client: "MlflowClient", run_id: str, path: Path, folder: str | None, *, served: bool) -> None:
+    """Log one file to a folder of an MLflow run (None: its topmost).
+
+    Args:
+        client: MLflow's.
+        run_id: Of the run.
+        path: Of the file; it has to be a regular one.
+        folder: Where it goes.
+        served: Whether the store is a server.
+
+    Raises:
+        UserError: a server wants files in a folder of this machine.
+        OSError, MlflowException: it cannot be read, or not be logged.
+    """
+    content = read_bytes(path)
+    place = _local(client, run_id, served=served)
+    if place is not None:
+        _write(place / folder if folder else place, {path.name: content})
+        return
+    with _copied({path.name: content}) as copy:
+        client.log_artifact(run_id, str(copy / path.name), folder)
+
+
+def log_folder(client: "MlflowClient", run_id: str, source: Path, folder: str, *, served: bool) -> None:
+    """Log the files of a folder, such as a model, as `log_file` does; `source` is this process's own."""
+    place = _local(client, run_id, served=served)
+    if place is None:
+        client.log_artifacts(run_id, str(source), folder)
+        return
+    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    for path in files:
+        _write((place / folder / path.relative_to(source)).parent, {path.name: path.read_bytes()})
+
+
+def _local(client: "MlflowClient", run_id: str, *, served: bool) -> Path | None:
+    """Return the folder of this machine in which a run's artifacts are kept; None: they are sent somewhere."""
+    address = client.get_run(run_id).info.artifact_uri
+    parts = urlsplit(address)
+    if parts.scheme not in ("", "file"):
+        return None
+    if served:
+        raise UserError(
+            f"the server keeps files of this run in {address}, a folder of each machine: nothing is put there"
+        )
+    return Path(unquote(parts.path))
+
+
+def _write(place: Path, files: Mapping[str, bytes]) -> None:
+    make_folder(place)
+    for name, content in files.items():
+        write_atomically(place / name, content)
+
+
+@contextmanager
+def _copied(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """Put contents into a folder of this user's own for the block: MLflow's client reads by name."""
+    with tempfile.TemporaryDirectory(prefix="difair-files-") as place:
+        for name, content in files.items():
+            (Path(place) / name).write_bytes(content)
+        yield Path(place)
