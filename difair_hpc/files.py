@@ -143,15 +143,20 @@ def read_owned(path: Path) -> tuple[str, int]:
             return "", os.geteuid()
 
 
-def read_bytes(path: Path, *, most: int | None = None) -> bytes:
-    """Return the content of a file.
+def read_bytes(path: Path, *, most: int | None = None, begin: int = 0) -> bytes:
+    """Return the content of a file from a byte on.
 
     Raises:
         OSError: it cannot be read; `Untrusted` where it is no file; EFBIG where it has more than `most` bytes.
+        ValueError: it ends before that byte.
     """
     with _as_file(opened(path, os.O_RDONLY), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         if most is not None:
-            _require_size(path, os.fstat(file.fileno()).st_size, most)
+            _require_size(path, size, most)
+        if size < begin:
+            raise ValueError(f"{path} has {size} bytes and had {begin} before")
+        file.seek(begin)
         return file.read()
 
 

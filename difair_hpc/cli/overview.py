@@ -141,6 +141,8 @@ def _single(where: config.Settings, known: set[str], *, first: int) -> StudyOver
             continue
         try:
             spec, view = run_folder(root, name).spec().to_dict(), sight.view(name)
+            if view.state.status == "unreadable":
+                raise Unreadable(view.state.message)
         except (DataDamaged, NewerSchema, Unreadable) as error:
             notes.append(f"left out: {error}")
             continue

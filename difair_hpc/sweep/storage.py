@@ -135,27 +135,25 @@ class _Sealed(BaseJournalBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._seal, self._size, self._digest = (
-            path,
-            path.with_name(f"{path.name}.sha256"),
-            0,
-            hashlib.sha256(),
-        )
+        self._path, self._seal = path, path.with_name(f"{path.name}.sha256")
+        self._size, self._digest = 0, hashlib.sha256()
+        self._logs: list[dict[str, Any]] = []
+        self._begun = b""
+        """What follows the last whole line."""
         if not exists(path):
             remove(self._seal)
             append_bytes(path, b"")
-        content = read_bytes(path)
-        if content and not content.endswith(b"\n"):
-            raise ValueError("torn last line")
         if (known := read_json(self._seal, {"size": int, "sha256": str})) is not None:
             self._take(known["size"])
             if known["sha256"] != self._digest.hexdigest():
                 raise ValueError("it was changed")
         self._take()
+        if self._begun:
+            raise ValueError("torn last line")
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        lines = read_bytes(self._path).splitlines()
-        yield from map(json.loads, lines[log_number_from:])
+        self._take()
+        yield from self._logs[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         self._take()
@@ -164,13 +162,15 @@ class _Sealed(BaseJournalBackend):
         write_atomically(self._seal, json.dumps({"size": self._size, "sha256": self._digest.hexdigest()}))
 
     def _take(self, size: int | None = None) -> None:
-        """Take into the digest what follows in the file, up to a length of `size` bytes."""
-        content = read_bytes(self._path)
-        if len(content) < (self._size if size is None else size):
+        """Take in what follows in the file, up to a length of `size` bytes."""
+        new = read_bytes(self._path, begin=self._size)
+        if size is not None and len(new) < size - self._size:
             raise ValueError("a part of it is missing")
-        new = content[self._size : size]
+        new = new if size is None else new[: size - self._size]
         self._digest.update(new)
         self._size += len(new)
+        *lines, self._begun = (self._begun + new).split(b"\n")
+        self._logs += map(json.loads, lines)
 
 
 class _Memory(BaseJournalBackend):

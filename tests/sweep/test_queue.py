@@ -99,7 +99,7 @@ def test_a_cache_that_cannot_be_written_stops_nobody(
 
     squeue = Squeue()
     queue = Queue(squeue, max_age=60, cache=tmp_path / "squeue.json")
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert queue.look().jobs
     assert queue.look().jobs
     assert squeue.calls == 1, "what this command has asked is good for it all the same"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from difair_hpc.errors import Failure, UserError
 from difair_hpc.sweep.ledger import Ledger, Trial
+from difair_hpc.sweep.storage import _Sealed
 from difair_hpc.sweep.study import Search, open_search
 from tests.postgres import Server, running_server
 from tests.stores import Store
@@ -193,13 +193,13 @@ def test_ten_thousand_trials_are_written_at_once_and_each_end_in_two(
     journal: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes: list[int] = []
-    append = JournalFileBackend.append_logs
+    append = _Sealed.append_logs
 
-    def counted(backend: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+    def counted(backend: _Sealed, logs: list[dict[str, Any]]) -> None:
         writes.append(len(logs))
         append(backend, logs)
 
-    monkeypatch.setattr(JournalFileBackend, "append_logs", counted)
+    monkeypatch.setattr(_Sealed, "append_logs", counted)
     points = [
         Trial(number=number, parameters={"method.alpha": float(1 + number % 19), **rest}, signature=f"run{number}")
         for number in range(10_000)
