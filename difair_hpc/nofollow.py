@@ -130,24 +130,28 @@ def is_shared(folder: Path) -> bool:
     return found.st_uid not in _ours() or others_write(found)
 
 
-def others_replace(path: Path) -> bool:
-    """Whether somebody else could put another file or folder at a path: who owns and may write it, and all above it."""
-    return any(_is_replaceable(place) for place in {path.absolute(), path.resolve()})
+def others_replace(path: Path) -> Path | None:
+    """Return where somebody else could change what stands at a path: the path itself, or a folder above; None: nowhere.
+
+    Root is nobody else, and in a folder with the sticky bit each replaces what is their own.
+    """
+    places = dict.fromkeys([path.absolute(), path.resolve()])
+    return next((found for place in places if (found := _open_to_others(place)) is not None), None)
 
 
-def _is_replaceable(path: Path) -> bool:
-    inner = path.lstat() if os.path.lexists(path) else None
-    if inner is not None and (inner.st_uid not in _ours() or (not stat.S_ISLNK(inner.st_mode) and others_write(inner))):
-        return True
+def _open_to_others(path: Path) -> Path | None:
+    inner = path.stat() if path.exists() else None
+    if inner is not None and (inner.st_uid not in _ours() or others_write(inner)):
+        return path
     for place in path.parents:
         if not place.exists():
             continue
         outer = place.stat()
         held = outer.st_mode & stat.S_ISVTX and (inner is None or inner.st_uid in _ours())
         if outer.st_uid not in _ours() or (others_write(outer) and not held):
-            return True
+            return place
         inner = outer
-    return False
+    return None
 
 
 def _reach(path: Path, *, follow: bool) -> tuple[int, str]:

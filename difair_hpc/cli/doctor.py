@@ -14,6 +14,7 @@ from pathlib import Path
 
 from difair_hpc import config
 from difair_hpc.cli.clusters import limits_of
+from difair_hpc.cli.privacy import privacy_check
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import ClusterUnreachable, DifairError, Failure, InvalidValue, UnknownKey
 from difair_hpc.folders import possible_folder, usable_folder
@@ -80,7 +81,7 @@ def _checks(where: config.Settings, profile: Profile, arguments: argparse.Namesp
     """Yield the checks of this machine and, for a profile of SLURM jobs, of the site and one of its nodes."""
     jobs, data = profile.executor == "slurm", _data_check(where.data_root)
     yield _root_check(where.root, unproven=jobs and not arguments.inside and not arguments.on_node)
-    yield _abilities_check(where.root)
+    yield from (_abilities_check(where.root), privacy_check(where.root))
     yield from [_cache_check()] if jobs else []
     yield from (_storage_check(where), _tracking_check(where), data)
     yield from _limit_checks()

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from difair_hpc.errors import DataDamaged, InvalidValue
+from difair_hpc.errors import DataDamaged, InvalidValue, Unreadable
 from difair_hpc.files import read_json
 from difair_hpc.folders import exists
 from difair_hpc.runs.folder import run_folder
@@ -74,16 +75,22 @@ def study_costs(root: Path, name: str) -> "dict[str, list[RunCost]]":
 
     stages = (ledger(root, name).description() or {"stages": []})["stages"]
     signatures = {stage["name"]: dict.fromkeys(trial["signature"] for trial in stage["trials"]) for stage in stages}
-    return {stage: [run_cost(run_folder(root, one).path) for one in found] for stage, found in signatures.items()}
+    costs: dict[str, list[RunCost]] = {stage: [] for stage in signatures}
+    for stage, found in signatures.items():
+        for signature in found:
+            with suppress(Unreadable):  # `study_rows` says which run is left out
+                costs[stage].append(run_cost(run_folder(root, signature).path))
+    return costs
 
 
 def study_histories(root: Path, study: "StudyRows") -> "dict[str, History]":
     """Return the metrics by epoch of the runs that are drawn, by signature."""
-    return {
-        row.signature: [{"epoch": point["epoch"], **point["metrics"]} for point in points.values()]
-        for row in _drawn(study)
-        if (points := run_folder(root, row.signature).points())
-    }
+    found: dict[str, History] = {}
+    for row in _drawn(study):
+        with suppress(Unreadable):  # a figure without this curve
+            if points := run_folder(root, row.signature).points():
+                found[row.signature] = [{"epoch": point["epoch"], **point["metrics"]} for point in points.values()]
+    return found
 
 
 def split_pictures(root: Path, data_root: Path, study: "StudyRows") -> "tuple[list[Picture], list[str]]":
@@ -113,10 +120,10 @@ def split_pictures(root: Path, data_root: Path, study: "StudyRows") -> "tuple[li
 def _rows(root: Path, trials: Sequence[Mapping[str, Any]]) -> "tuple[list[ResultRow], list[str]]":
     from difair_hpc.report.results import read_rows, row_of_task
 
-    results = {trial["signature"]: _result(root, trial["signature"]) for trial in trials}
+    results, unread = _results(root, [trial["signature"] for trial in trials])
     found, left_out = read_rows(results)
     by_signature = {row.signature: row for row in found}
-    rows, problems = [], [*left_out]
+    rows, problems = [], [*unread, *left_out]
     for signature, benchmark, split in _tasks(trials):
         row = by_signature.get(signature)
         if row is None:
@@ -167,6 +174,18 @@ def _of_one_split(study: "StudyRows") -> "list[ResultRow]":
 
 def _drawn(study: "StudyRows") -> "list[ResultRow]":
     return [row for row in _of_one_split(study) if row.method in DRAWN]
+
+
+def _results(root: Path, signatures: Sequence[str]) -> tuple[dict[str, Mapping[str, object] | None], list[str]]:
+    """Return the results of runs by signature, and a sentence for each run whose folder cannot be read."""
+    found: dict[str, Mapping[str, object] | None] = {}
+    unread: list[str] = []
+    for signature in dict.fromkeys(signatures):
+        try:
+            found[signature] = _result(root, signature)
+        except Unreadable as error:
+            unread.append(f"Left out: {error}")
+    return found, unread
 
 
 def _result(root: Path, signature: str) -> Mapping[str, object] | None:

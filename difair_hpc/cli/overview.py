@@ -196,7 +196,10 @@ def _word(view: TrialView, job: Job | None, limits: Limits) -> tuple[str, str]:
 
 
 def _epochs(root: Path, signature: str) -> int | None:
-    content = read_json(run_folder(root, signature).path / "spec.json", {"spec": {"protocol": {"epochs": int}}})
+    try:
+        content = read_json(run_folder(root, signature).path / "spec.json", {"spec": {"protocol": {"epochs": int}}})
+    except Unreadable:  # the row says so
+        return None
     return None if content is None else int(content["spec"]["protocol"]["epochs"])
 
 

@@ -18,6 +18,7 @@ from difair_hpc.cli.screen import console
 from difair_hpc.errors import InvalidValue, UserError
 from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shown import keep_report
+from difair_hpc.runs.sqlite import own_store
 from difair_hpc.sweep.ledger import ledger, studies
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def show_places(where: config.Settings, written: Mapping[str, Path], screen: Con
     """Print where everything is; `written`: what belongs to the report."""
     places: dict[str, Path | str] = {**written, "runs": where.root / "runs"}
     if tracked:
-        places["MLflow"] = where.tracking_uri or server_of(where.root) or where.root / "mlflow.db"
+        places["MLflow"] = where.tracking_uri or server_of(where.root) or own_store(where.root)
     for what, path in places.items():
         screen.print(f"{what:8}{path}", soft_wrap=True)
     if tracked:

@@ -18,6 +18,7 @@ from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import select
+from difair_hpc.user import is_trusted, name_of
 
 _AGAIN = ("failed", "given up", "cancelled", "held", "dead", "stopped")
 _OVER = ("done", "diverged", "pruned")
@@ -74,8 +75,20 @@ def repeat(where: config.Settings, study: str, *, attach: bool) -> int:
     folder = Path(request.folder)
     if folder.is_dir():
         os.chdir(folder)  # where its own sweeps/ and slurm/ are
+    if stranger := _stranger(folder):
+        complain(f"study {study} is left alone: {stranger}; DIFAIR_TRUST=NAME trusts what that user writes")
+        return 1
     detached = request.profile.executor == "slurm" and not attach
     return sweep.run(_as_arguments(request, where, study, detached=detached))
+
+
+def _stranger(folder: Path) -> str:
+    """Return which of the files that a command reads in a folder is another user's; nothing: none is."""
+    for name in ("sweeps", "slurm"):
+        for path in sorted((folder / name).rglob("*.yaml")):
+            if not is_trusted(owner := path.stat().st_uid):
+                return f"{path} is {name_of(owner)}'s"
+    return ""
 
 
 def _brought_along(words: Sequence[str], root: Path) -> list[str]:

@@ -34,6 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     note = f" ({row.note})" if row.note else ""
     screen.print(f"run {row.signature}  {row.study}/{row.stage}  {run_label(row.parameters)}", soft_wrap=True)
     screen.print(f"state: {row.state}{note}", soft_wrap=True)
+    if row.state == "unreadable":
+        screen.print(f"next: {row.next}", soft_wrap=True)
+        return 1
     mark = read_mark(folder.path)
     if mark.hold:
         screen.print(f"{mark.hold} by {mark.by}, {ago(mark.time)}")

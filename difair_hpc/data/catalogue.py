@@ -130,7 +130,8 @@ def _difference(name: str, data_root: Path) -> str:
         if name == "tinyimagenet":
             found = tinyimagenet.differing(data_root / tinyimagenet.FOLDER)
         else:
-            found = published.differing(published.published(name), data_root)
+            files = published.published(name)
+            found = published.differing(files, published.checksums(files, data_root))
     except DataDamaged as error:
         return str(error)
     phrases = [phrase for part in found.values() for phrase in part]

@@ -72,15 +72,20 @@ def there(path: Path) -> bool:
         raise DataMissing(f"{path} cannot be looked up ({error}). Check the permissions of its folders.") from error
 
 
-def differing(files: Published, data_root: Path) -> dict[str, tuple[str, ...]]:
+def checksums(files: Published, data_root: Path) -> dict[str, dict[str, str]]:
+    """Return the MD5 of each file as it is, by part and name."""
+    folder = data_root / files.folder
+    return {part: {file: md5_of(folder / file) for file in names} for part, names in files.checksums.items()}
+
+
+def differing(files: Published, sums: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Return by part what is not as published, one phrase per file; parts that are as published are left out."""
     found: dict[str, tuple[str, ...]] = {}
-    for part, checksums in files.checksums.items():
-        sums = {file: (md5_of(data_root / files.folder / file), expected) for file, expected in checksums.items()}
+    for part, expected in files.checksums.items():
         phrases = [
-            f"{files.folder}/{file} has the MD5 {actual}, published is {expected}"
-            for file, (actual, expected) in sums.items()
-            if actual != expected
+            f"{files.folder}/{file} has the MD5 {sums[part][file]}, published is {published}"
+            for file, published in expected.items()
+            if sums[part][file] != published
         ]
         if phrases:
             found[part] = tuple(phrases)
@@ -94,6 +99,21 @@ def md5_of(path: Path) -> str:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise DataDamaged(f"{path} cannot be read ({error}). Check its permissions and its disk.") from error
+
+
+def unchanged(path: Path, md5: str) -> bytes:
+    """Return the content of a file that had this MD5 when it was checked.
+
+    Raises:
+        DataDamaged: it cannot be read, or has changed since.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataDamaged(f"{path} cannot be read ({error}). Check its permissions and its disk.") from error
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        raise DataDamaged(f"{path} was changed after it was checked; repeat the command when nobody writes it.")
+    return content
 
 
 def refuse_missing(name: str, data_root: Path, folder: str, absent: tuple[str, ...]) -> None:

@@ -1,13 +1,16 @@
-"""The images of every data set as uint8 tensors: files that are as published by torchvision, others with care.
+"""The images of every data set as uint8 tensors, from files in torchvision's layout.
 
-A file that fails its checksum may be anything, so its pickle is read without running code, and whatever is wrong with
-it ends in one message that names the file. Shapes: B images, C channels, H, W.
+A file may be anything, and teams share them: so the bytes that are read are those whose checksum was compared, a pickle
+is read without running code, and whatever is wrong ends in one message that names the file. Shapes: B images, C
+channels, H, W.
 """
 
+import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +18,15 @@ import numpy as np
 import torch
 
 from difair_hpc.data import tinyimagenet
-from difair_hpc.data.published import differing, missing, published, refuse_differing, refuse_missing
+from difair_hpc.data.published import (
+    checksums,
+    differing,
+    missing,
+    published,
+    refuse_differing,
+    refuse_missing,
+    unchanged,
+)
 from difair_hpc.data.sets import ImageSet, joined, of_classes
 from difair_hpc.data.splits import CIFAR10_NAMES, CIFAR100_NAMES, DIGIT_NAMES
 from difair_hpc.errors import DataDamaged
@@ -61,14 +72,15 @@ def open_source(
         return _open_tinyimagenet(data_root, verify, order)
     files = published(name)
     refuse_missing(name, data_root, files.folder, missing(files, data_root))
-    differences = differing(files, data_root)
+    sums = checksums(files, data_root)
+    differences = differing(files, sums)
     if verify:
         refuse_differing(name, data_root, differences)
     folder = data_root / files.folder
-    reader = _AS_FOUND[name] if differences or name == "mnist" else _AS_PUBLISHED[name]
 
     def read(part: Part, classes: tuple[int, ...]) -> ImageSet:
-        return of_classes(reader(folder, part, list(files.checksums[part])), classes)
+        contents = {folder / file: unchanged(folder / file, sums[part][file]) for file in files.checksums[part]}
+        return of_classes(_READERS[name](contents), classes)
 
     names = {"cifar10": CIFAR10_NAMES, "cifar100": CIFAR100_NAMES}.get(name, DIGIT_NAMES)
     return Source(name=name, class_names=names, read=read, differences=differences)
@@ -89,39 +101,30 @@ def _open_tinyimagenet(data_root: Path, verify: bool, order: Literal["sorted", "
     return Source(name="tinyimagenet", class_names=names, read=read, differences=differences)
 
 
-def _cifar_as_published(folder: Path, part: Part, *, name: Literal["CIFAR10", "CIFAR100"]) -> ImageSet:
-    from torchvision import datasets
-
-    cifar = getattr(datasets, name)(folder.parent, train=part == "train")
-    images_BCHW = np.ascontiguousarray(cifar.data.transpose(0, 3, 1, 2))
-    return ImageSet(images_BCHW=torch.from_numpy(images_BCHW), labels_B=torch.tensor(cifar.targets, dtype=torch.int64))
-
-
-def _svhn_as_published(folder: Path, part: Part) -> ImageSet:
-    from torchvision import datasets
-
-    svhn = datasets.SVHN(folder, split=part)
-    images_BCHW = torch.from_numpy(np.ascontiguousarray(svhn.data))
-    return ImageSet(images_BCHW=images_BCHW, labels_B=torch.from_numpy(svhn.labels.astype(np.int64)))
-
-
-def _mnist(folder: Path, _: Part, files: list[str]) -> ImageSet:
-    from torchvision.datasets.mnist import read_image_file, read_label_file
-
-    images_path, labels_path = (folder / file for file in files)
+def _mnist(contents: Mapping[Path, bytes]) -> ImageSet:
+    (images_path, images), (labels_path, labels) = contents.items()
     with _damage_named(images_path):
-        images_BHW = read_image_file(str(images_path))
+        images_BHW = _idx(images)
     with _damage_named(labels_path):
-        labels_B = read_label_file(str(labels_path))
-    return _checked(images_path, images_BHW.unsqueeze(1).numpy(), labels_B.numpy(), shape=(1, 28, 28), classes=10)
+        labels_B = _idx(labels)
+    return _checked(images_path, images_BHW[:, None], labels_B, shape=(1, 28, 28), classes=10)
 
 
-def _svhn_as_found(folder: Path, _: Part, files: list[str]) -> ImageSet:
+def _idx(content: bytes) -> np.ndarray:
+    """Return the array in MNIST's own format: two zeros, a code for bytes (8), the number of axes, each length."""
+    if content[:3] != b"\0\0\x08":
+        raise ValueError("it does not begin as a file of bytes in MNIST's format")
+    axes = content[3]
+    shape = [int(length) for length in np.frombuffer(content, ">u4", axes, offset=4)]
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _svhn(contents: Mapping[Path, bytes]) -> ImageSet:
     from scipy.io import loadmat
 
-    path = folder / files[0]
+    ((path, whole),) = contents.items()
     with _damage_named(path):
-        content = loadmat(path)
+        content = loadmat(io.BytesIO(whole))
         images_BCHW = np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1))
         labels_B = content["y"].reshape(-1)
         # The file writes the digit 0 as 10; a label 0 would be a mistake and must not pass for a digit.
@@ -129,33 +132,24 @@ def _svhn_as_found(folder: Path, _: Part, files: list[str]) -> ImageSet:
     return _checked(path, images_BCHW, labels_B, shape=(3, 32, 32), classes=10)
 
 
-def _cifar_as_found(folder: Path, files: list[str], *, key: str, classes: int) -> ImageSet:
+def _cifar(contents: Mapping[Path, bytes], *, key: str, classes: int) -> ImageSet:
     batches = []
-    for path in (folder / file for file in files):
+    for path, whole in contents.items():
         with _damage_named(path):
-            content = _unpickled(path)
+            content: dict[str, np.ndarray] = _ArraysOnly(io.BytesIO(whole), encoding="latin1").load()
             images_BCHW = content["data"].reshape(-1, 3, 32, 32)
             labels_B = np.array(content[key])
         batches.append(_checked(path, images_BCHW, labels_B, shape=(3, 32, 32), classes=classes))
     return joined(batches)
 
 
-_Reader = Callable[[Path, Part, list[str]], ImageSet]
-
-_AS_PUBLISHED: dict[str, _Reader] = {
-    "svhn": lambda folder, part, _: _svhn_as_published(folder, part),
-    "cifar10": lambda folder, part, _: _cifar_as_published(folder, part, name="CIFAR10"),
-    "cifar100": lambda folder, part, _: _cifar_as_published(folder, part, name="CIFAR100"),
-}
-"""torchvision's data sets, each of which checks its files once more."""
-
-_AS_FOUND: dict[str, _Reader] = {
+_READERS: dict[str, Callable[[Mapping[Path, bytes]], ImageSet]] = {
     "mnist": _mnist,
-    "svhn": _svhn_as_found,
-    "cifar10": lambda folder, _, files: _cifar_as_found(folder, files, key="labels", classes=10),
-    "cifar100": lambda folder, _, files: _cifar_as_found(folder, files, key="fine_labels", classes=100),
+    "svhn": _svhn,
+    "cifar10": partial(_cifar, key="labels", classes=10),
+    "cifar100": partial(_cifar, key="fine_labels", classes=100),
 }
-"""Readers of files that may be partial, re-ordered or broken."""
+"""Readers of the files of one part, by path, which may be partial, re-ordered or broken."""
 
 
 def _checked(path: Path, images: np.ndarray, labels: np.ndarray, *, shape: tuple[int, ...], classes: int) -> ImageSet:
@@ -183,12 +177,6 @@ def _damage_named(path: Path) -> Iterator[None]:
         raise DataDamaged(
             f"{path} cannot be read ({type(error).__name__}: {error}). It is broken, not only partial: replace it."
         ) from error
-
-
-def _unpickled(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file:
-        content: dict[str, np.ndarray] = _ArraysOnly(file, encoding="latin1").load()
-    return content
 
 
 class _ArraysOnly(pickle.Unpickler):

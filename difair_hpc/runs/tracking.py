@@ -4,6 +4,8 @@ A point carries the moment at which it was made, and MLflow drops a point that i
 says up to which epoch it has all. So shipping can be repeated from anywhere, at any time, by anyone, by two at once.
 """
 
+import functools
+import logging
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from difair_hpc.runs.folder import RunFolder
 from difair_hpc.runs.parts import Parts, Target
 from difair_hpc.runs.reap import end_of, status_of
 from difair_hpc.runs.refused import Key, Refusals, grouped
-from difair_hpc.runs.server import server_of
+from difair_hpc.runs.server import distrusted, server_of
 from difair_hpc.runs.shipment import Drawer, Shipment
 from difair_hpc.runs.shown import NOTE, NOTE_LIMIT, REPORT, VIEW, address
 from difair_hpc.runs.spec import flat
@@ -29,12 +31,22 @@ from difair_hpc.words import is_name
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+_log = logging.getLogger(__name__)
+
 PRUNED = "difair.pruned"
 
 
 def default_uri(root: Path) -> str:
     """Return the address of the team's server that an output root names, else of this user's store for it."""
+    if said := distrusted(root):
+        _warn(said)
     return server_of(root) or sqlite_uri(own_store(root))
+
+
+@functools.cache
+def _warn(text: str) -> None:
+    """Say something once."""
+    _log.warning("%s", text)
 
 
 _REPORT = {"time": float, "files": [str], "note": str}

@@ -14,9 +14,10 @@ from difair_hpc.folders import exists, names_in
 from difair_hpc.sweep.space import Parameters
 from difair_hpc.words import counted, is_name
 
-_TRIAL = {"number": int, "parameters": dict, "signature": re.compile(r"\w[\w.-]*")}
+_SIGNATURE = re.compile(r"\w[\w.-]*")
+_TRIAL = {"number": int, "parameters": dict, "signature": _SIGNATURE}
 _RUNG = {
-    "run": str, "cycle": int, "epoch": int, "metric": str, "value": float, "eligible": bool, "reached": int,
+    "run": _SIGNATURE, "cycle": int, "epoch": int, "metric": str, "value": float, "eligible": bool, "reached": int,
     "needed": float, "pruned": bool,
 }  # fmt: skip
 _STUDY = {

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from difair_hpc.errors import Unreadable
 from difair_hpc.runs.folder import RunState, run_folder
 from difair_hpc.runs.marks import read_mark, write_mark
 from difair_hpc.runs.spec import flat
@@ -47,7 +48,14 @@ def judge(
 def pruned_runs(folder: Ledger, book: str, root: Path) -> dict[str, str]:
     """Return why a stage has pruned each run that it has, by signature; a user may have asked for the rest of one."""
     stopped = {rung.run: str(rung) for rung in folder.rungs(book) if rung.pruned}
-    return {run: why for run, why in stopped.items() if not read_mark(run_folder(root, run).path).whole}
+    return {run: why for run, why in stopped.items() if not _is_wanted_whole(root, run)}
+
+
+def _is_wanted_whole(root: Path, run: str) -> bool:
+    try:
+        return read_mark(run_folder(root, run).path).whole
+    except Unreadable:  # nobody executes it before it can be read
+        return False
 
 
 def stop(folder: Ledger, book: str, signature: str, why: str, root: Path) -> None:

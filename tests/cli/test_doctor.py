@@ -239,7 +239,7 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str], site: Site) -> Non
     (failed,) = [line for line in lines if line.startswith("FAIL")]
     assert failed.split()[:3] == ["FAIL", "partition", "nosuch"]
     assert failed.endswith("-> set cluster.partition; this site has gpu, urgent")
-    assert len(lines) == 17, "one line per check where the output is no terminal"
+    assert len(lines) == 18, "one line per check where the output is no terminal"
 
 
 def test_a_narrow_terminal_folds_lines_and_loses_no_word() -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
+from torchvision.datasets import CIFAR100
 
 from difair_hpc.data import tinyimagenet
+from difair_hpc.data.published import md5_of
 from difair_hpc.data.readers import open_source
 from difair_hpc.data.sets import ImageSet
 from difair_hpc.errors import DataDamaged, DataMissing
@@ -166,6 +168,22 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path, verify: bool) -> None:
     (tmp_path / "cifar-100-python/train").write_bytes(pickle.dumps({"data": Hostile(mark), "fine_labels": [1]}))
     with pytest.raises(DataDamaged, match="cifar-100-python/train"):
         open_source("cifar100", tmp_path, verify=verify).read("train", TEN)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_what_is_read_is_what_was_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: bool) -> None:
+    """Whoever shares the folder of data may write between the two."""
+    fakes.write_cifar100(tmp_path, [1])
+    path, mark = tmp_path / "cifar-100-python/train", tmp_path / "it-ran"
+    monkeypatch.setattr(CIFAR100, "train_list", [("train", md5_of(path))])
+    monkeypatch.setattr(CIFAR100, "test_list", [("test", md5_of(path.with_name("test")))])
+    monkeypatch.setattr(CIFAR100, "meta", {"filename": "meta", "md5": md5_of(path.with_name("meta"))})
+    source = open_source("cifar100", tmp_path, verify=verify)
+    assert not source.differences
+    path.write_bytes(pickle.dumps({"data": Hostile(mark), "fine_labels": [1]}))
+    with pytest.raises(DataDamaged, match="cifar-100-python/train was changed after it was checked"):
+        source.read("train", TEN)
     assert not mark.exists()
 
 
