@@ -21,9 +21,7 @@ def privacy_check(root: Path) -> Check:
     if found.st_mode & stat.S_IWOTH:
         return Check("FAIL", _WHAT, f"everybody can change runs ({mode})", f"chmod o-w {root}")
     if others_write(found):
-        said = (
-            f"group {_group(found.st_gid)} can change runs, results and models ({mode}), and nothing that you execute"
-        )
+        said = f"group {_group(found.st_gid)} can change runs, results and models ({mode}), not what you execute"
         return Check("ok", _WHAT, f"{said}: see {manual('security.md')}")
     if (place := others_replace(root)) not in (None, root):
         said = f"others can write in {place}, and so put another folder in the place of {root}"

@@ -60,9 +60,7 @@ def _local(client: "MlflowClient", run_id: str, *, served: bool) -> Path | None:
     if parts.scheme not in ("", "file"):
         return None
     if served:
-        raise UserError(
-            f"the server keeps files of this run in {address}, a folder of each machine: nothing is put there"
-        )
+        raise UserError(f"the server names {address}, a folder of this machine, for files: nothing is put there")
     return Path(unquote(parts.path))
 
 
