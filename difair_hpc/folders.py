@@ -1,6 +1,7 @@
 """Folders of an output root: made, listed and emptied where they are, whatever links others have put there."""
 
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from difair_hpc.errors import DifairError, DiskFull, Failure, RootUnusable, Unreadable
-from difair_hpc.nofollow import OTHERS_WRITE, Untrusted, is_root, reached
+from difair_hpc.nofollow import OTHERS_WRITE, Untrusted, is_root, is_shared, reached
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -183,6 +184,19 @@ def usable_folder(path: Path, *, key: str) -> Path:
         message = f"{key}={path} cannot be written ({_why(error)}); choose another folder with {key}=FOLDER."
         raise RootUnusable(message) from error
     return path
+
+
+def own_place(root: Path) -> Path:
+    """Return where this user keeps what programs find by its name alone: code, logs and scripts of jobs, SQLite's file.
+
+    That is the output root. But whoever can write in a folder can put something else in the place of a name, at any
+    moment; so where others write in the root, it is a folder in the user's home (or below XDG_STATE_HOME).
+    """
+    if not root.exists() or not is_shared(root):
+        return root.absolute()
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+    which = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]
+    return state / "difair" / f"{root.name}-{which}"
 
 
 @contextmanager

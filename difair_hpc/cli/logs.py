@@ -14,6 +14,7 @@ from difair_hpc.files import MOST_BYTES, read_tail
 from difair_hpc.folders import names_in
 from difair_hpc.runs.attempts import AttemptView, newest, views
 from difair_hpc.runs.folder import run_folder
+from difair_hpc.runs.place import log_file, logs_folder
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import RunRow
 from difair_hpc.words import is_name, visible
@@ -68,7 +69,7 @@ def log_part(root: Path, attempts: Sequence[AttemptView], position: int, suffix:
     Where an attempt begins is on record for the error log; the other log belongs to all attempts of its job.
     """
     place = attempts[position].place
-    path = root / "jobs" / f"{place.log}{suffix}"
+    path = log_file(root, f"{place.log}{suffix}")
     if not is_name(place.log):
         return path, ""
     later = [attempt.place.offset for attempt in attempts[position + 1 :] if attempt.place.log == place.log]
@@ -93,6 +94,7 @@ def _print_new(root: Path, attempts: Sequence[AttemptView], shown: dict[tuple[in
 
 
 def _nothing(root: Path, row: RunRow) -> str:
-    logs = [root / "jobs" / name for name in names_in(root / "jobs") if row.job and name.startswith(f"{row.job}_")]
+    folder = logs_folder(root)
+    logs = [folder / name for name in names_in(folder) if row.job and name.startswith(f"{row.job}_")]
     places = f"; its job logs to {', '.join(map(str, logs))}" if logs else ""
     return f"run {row.signature} has printed nothing ({row.state}){places}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from difair_hpc.errors import UserError
 from difair_hpc.files import write_atomically
-from difair_hpc.folders import make_folder, make_own_folder, names_in, remove_folder, rename
+from difair_hpc.folders import make_folder, make_own_folder, names_in, own_place, remove_folder, rename
 from difair_hpc.nofollow import is_own
 
 _COMMIT_FILE = Path("COMMIT")
@@ -41,10 +41,10 @@ def git_commit() -> str:
 
 
 def freeze(root: Path, folders: Mapping[str, Path]) -> Path:
-    """Copy the package and the user's files to `code/<digest>/` under the output root, once for equal content.
+    """Copy the package and the user's files to `code/<digest>/` in this user's own place, once for equal content.
 
-    Whoever shares the root can read the copy and not change it. One that another user made, or could have changed, is
-    not executed: this user gets a copy of their own.
+    Nobody else can change the copy. One that another user made, or could have changed, is not executed: this user gets
+    a copy of their own.
 
     Args:
         root: Output root.
@@ -70,8 +70,9 @@ def freeze(root: Path, folders: Mapping[str, Path]) -> Path:
     for path, data in content.items():
         digest.update(f"{path}\0{len(data)}\0".encode() + data)
     name = digest.hexdigest()[:12]
-    alike = [known for known in _copies(root / "code", name) if _holds(known, content)]
-    return next(filter(_is_own_throughout, alike), None) or _copied(root / "code", name, content, alike)
+    place = own_place(root) / "code"
+    alike = [known for known in _copies(place, name) if _holds(known, content)]
+    return next(filter(_is_own_throughout, alike), None) or _copied(place, name, content, alike)
 
 
 def _holds(folder: Path, content: Mapping[Path, bytes]) -> bool:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from difair_hpc.folders import entry
+from difair_hpc.folders import entry, exists, own_place
 
 AGAIN = 85
 """Exit code by which the job's script knows that the job's time is up and SLURM should give it another turn."""
@@ -28,7 +28,7 @@ class Place:
     node: str = ""
     """The node's name in SLURM's words, else the host's."""
     log: str = ""
-    """Name, without .err or .out, of the job's logs in the jobs folder of the output root."""
+    """Name, without .err or .out, of the job's logs in its user's `logs_folder`."""
     offset: int = 0
     """Size of the error log, bytes, when the attempt began: a requeued job appends to it."""
     ends: float | None = None
@@ -57,9 +57,20 @@ def here(root: Path, *, slurm: bool = False, minutes: float | None = None, since
         log = f"{job}_{env.get('SUBMITIT_LOCAL_GLOBALID', '0')}_log"
     else:
         return Place(node=socket.gethostname(), ends=ends)
-    kept = entry(root / "jobs" / f"{log}.err")
+    kept = entry(log_file(root, f"{log}.err"))
     offset = 0 if kept is None else kept.st_size
     return Place(job=job, restart=restart, node=node, log=log, offset=offset, ends=ends)
+
+
+def logs_folder(root: Path) -> Path:
+    """Return where the jobs of this user log to: SLURM opens their logs by name."""
+    return own_place(root) / "jobs"
+
+
+def log_file(root: Path, name: str) -> Path:
+    """Return the path of a log by its name: this user's own, else one that was kept in the output root."""
+    path = logs_folder(root) / name
+    return path if own_place(root) == root.absolute() or exists(path) else root / "jobs" / name
 
 
 def allocation_end() -> float | None:

@@ -1,6 +1,5 @@
 """Addresses of SQLite files for MLflow, whatever signs their folders have."""
 
-import hashlib
 import logging
 import os
 import sqlite3
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from difair_hpc.errors import Failure, UserError
-from difair_hpc.folders import make_folder
+from difair_hpc.folders import make_folder, own_place
 from difair_hpc.nofollow import is_shared
 
 _PREFIX = "sqlite:///"
@@ -44,17 +43,8 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def own_store(root: Path) -> Path:
-    """Return the file of MLflow's store for an output root: below it, or in this user's own folder if others write it.
-
-    SQLite goes by the file's name, so whoever can write in the folder could put another store there, or another file.
-    Everybody's runs are in everybody's store all the same: it is filled from the run folders.
-    """
-    if not root.exists() or not is_shared(root):
-        return root.absolute() / "mlflow.db"
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
-    return (
-        state / "difair" / f"{root.name}-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]}" / "mlflow.db"
-    )
+    """Return the file of this user's MLflow store for an output root; it is filled from everybody's run folders."""
+    return own_place(root) / "mlflow.db"
 
 
 def absolute_uri(uri: str, folder: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from difair_hpc.errors import ClusterUnreachable, Failure
 from difair_hpc.files import read_text, write_atomically
-from difair_hpc.folders import names_in, remove_folder, usable_folder
+from difair_hpc.folders import names_in, own_place, remove_folder, usable_folder
 from difair_hpc.launch import python
 from difair_hpc.sweep.checks import Check
 from difair_hpc.sweep.commands import Command, submitted
@@ -45,7 +45,7 @@ def ask_node(root: Path, profile: Profile, words: Sequence[str], command: Comman
         Failure: sbatch refused, or the job ended without an answer.
         RootUnusable, DiskFull: the folder cannot be written.
     """
-    folder = usable_folder(root / "doctor" / uuid.uuid4().hex, key="root")
+    folder = usable_folder(own_place(root) / "doctor" / uuid.uuid4().hex, key="root")
     asked = replace(profile, minutes=min(profile.minutes, MINUTES), notice_seconds=1)
     program = [*python(), "-m", "difair_hpc", "doctor", "--inside", "-f", "json", *words]
     name, job = f"difair-doctor-{folder.name}", ""

@@ -17,6 +17,7 @@ from difair_hpc.files import read_tail
 from difair_hpc.runs.attempts import AttemptView, set_kind, views
 from difair_hpc.runs.folder import RunFolder, RunState, run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
+from difair_hpc.runs.place import log_file
 from difair_hpc.sweep.cluster import Cluster
 from difair_hpc.sweep.ends import MEANINGS, NODES_FAULT, Accident, EndKind, Evidence, fingerprint, kind_of
 from difair_hpc.sweep.jobs import Job, JobEnd
@@ -113,7 +114,7 @@ class Sight:
         return [(end, kind_of(None, Evidence(state=end.state, log=self._whole_log(end.id)))[0]) for end in ends]
 
     def _whole_log(self, job: str) -> str:
-        path = self._root / "jobs" / f"{job}_0_log.err"
+        path = log_file(self._root, f"{job}_0_log.err")
         return read_tail(path, most=_LOG_BYTES) if is_name(job) else ""
 
     def _was_cancelled(
@@ -164,7 +165,7 @@ class Sight:
     def _log(self, attempt: AttemptView, later: AttemptView | None) -> str:
         if not is_name(attempt.place.log):
             return ""
-        path = self._root / "jobs" / f"{attempt.place.log}.err"
+        path = log_file(self._root, f"{attempt.place.log}.err")
         shared = later is not None and later.place.log == attempt.place.log
         end = later.place.offset if later is not None and shared else None
         return read_tail(path, most=_LOG_BYTES, begin=attempt.place.offset, end=end)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReached
 from difair_hpc.files import read_tail, write_atomically
-from difair_hpc.folders import make_folder
+from difair_hpc.folders import make_folder, make_own_folder, own_place
 from difair_hpc.launch import python
 from difair_hpc.nofollow import is_own
+from difair_hpc.runs.place import logs_folder
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.commands import Command, Pauses, run_command, submitted
 from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
@@ -81,6 +82,7 @@ class SlurmCluster:
         """
         self._root = root.absolute()
         self._study = self._root / "studies" / study
+        self._logs = logs_folder(self._root)
         self._profile = profile
         self._execution = plain(execution)
         self._waves = Waves(self._study / "waves")
@@ -126,7 +128,7 @@ class SlurmCluster:
             self._submit_or_halve(orders[: len(orders) // 2], exclude)
 
     def _submit_wave(self, orders: Sequence[Order], exclude: Collection[str]) -> None:
-        make_folder(self._root / "jobs")
+        make_folder(self._logs)
         wave = self._waves.add(
             {
                 "jobs": [list(order.runs) for order in orders],
@@ -140,6 +142,8 @@ class SlurmCluster:
             }
         )
         script = wave.path.with_suffix(".sbatch")
+        if (own := own_place(self._root)) != self._root:  # sbatch reads it by its name
+            script = make_own_folder(own / "scripts") / f"{self._prefix}{script.name}"
         text = self.script(wave.path, len(orders), memory_factor=orders[0].memory_factor, exclude=exclude)
         write_atomically(script, text, own=True)
         try:
@@ -164,7 +168,7 @@ class SlurmCluster:
             self._profile,
             program,
             name=self._prefix + wave.stem,
-            logs=self._root / "jobs",
+            logs=self._logs,
             tasks=tasks,
             memory_factor=memory_factor,
             exclude=exclude,
@@ -211,7 +215,7 @@ class SlurmCluster:
     def last_words(self, signature: str) -> str:
         """Return the end of the newest log of a job that was to begin the run."""
         for wave, task in reversed(self._waves.that_begin(signature)):
-            log = self._root / "jobs" / f"{wave.job_id(task)}_0_log.err"
+            log = self._logs / f"{wave.job_id(task)}_0_log.err"
             if words := read_tail(log, most=_LAST_BYTES):
                 return "\n".join(words.splitlines()[-5:])
         return ""
