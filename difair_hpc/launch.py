@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
-"""Environment in which a Python that others start (submitit, MLflow) does not look into its working folder first."""
+"""Environment in which a Python that others start (MLflow) does not look into its working folder first."""
 
 
 def python(*, code: Path | None = None) -> list[str]:
@@ -29,7 +29,7 @@ def main() -> None:
     assert spec.loader is not None, "it is a file of Python"
     sys.modules[folder.name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    del sys.argv[: sys.argv.index("-m") + 1]  # what is before it, such as -u of submitit, was meant for Python
+    del sys.argv[:2]  # launch.py -m
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

@@ -2,13 +2,15 @@
 
 SLURM's jobs come in by `launch.py -m difair_hpc.runs.job ROOT WAVE`: the wave's file lists the runs of each array task.
 Several such processes may share a job (runs_per_gpu): they list the same runs, and whichever comes first claims one.
+Local jobs come in by `launch.py -m difair_hpc.runs.job ROOT - JOB`: their runs are listed on standard input.
 """
 
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ from difair_hpc.runs.place import AGAIN, here
 from difair_hpc.runs.run import Events, execute
 from difair_hpc.runs.shipping import DRAIN_SECONDS, Shipping, of_job
 from difair_hpc.runs.spec import ExecutionSpec, build
-from difair_hpc.runs.stop import TIME, stop_on_signal
+from difair_hpc.runs.stop import STOP_SIGNALS, TIME, stop_on_signal
 from difair_hpc.train.trainer import TrainState
 from difair_hpc.user import complete_environment
 
@@ -36,7 +38,6 @@ def run_job(
     server: str = "",
     study: Path | None = None,
     slurm: bool = False,
-    obey: Collection[str] = ("SIGTERM", "SIGUSR2"),
 ) -> str:
     """Execute runs until the last one or a stop; their folders say how they left.
 
@@ -48,7 +49,6 @@ def run_job(
         server: Address of the MLflow server to which the job ships what it does; empty: that is left to others.
         study: The folder of the study, where there is a server.
         slurm: Whether a SLURM job of the engine's executes this, not a process on the user's machine.
-        obey: Names of signals that stop the runs even if this process was started to ignore them.
 
     Returns:
         The name of the signal that stopped the job, `stop.TIME` if it left before its limit, or nothing.
@@ -56,7 +56,8 @@ def run_job(
     keep_private(Path(root))
     spec, began = build(ExecutionSpec, execution, key="execution"), time.time()
     begun: list[RunFolder] = []
-    with stop_on_signal(obey=obey) as flag, _shipped(server, study, begun):
+    with stop_on_signal(obey=("SIGTERM", "SIGUSR2")) as flag, _shipped(server, study, begun):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # LocalCluster has held some back until now
 
         def passes(folder: RunFolder) -> bool:
             """Execute a run, or find that nothing is to be done; False: another process holds it."""
@@ -111,9 +112,12 @@ def _write(line: str) -> None:
 
 
 def main() -> int:
-    """Execute the runs of this task of a wave; exit with `AGAIN` when its time is up."""
-    root, wave = sys.argv[1:]
+    """Execute the runs of a local job, or of this task of a wave; exit with `AGAIN` when the job's time is up."""
+    root, wave, *job = sys.argv[1:]
     complete_environment()
+    if job:
+        _execute_local(root, job[0])
+        return 0
     content = json.loads(Path(wave).read_text("utf-8"))
     signatures = content["jobs"][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
     lane = int(os.environ.get("SLURM_PROCID", "0"))
@@ -121,6 +125,15 @@ def main() -> int:
     place = {"server": content.get("server", ""), "study": Path(wave).absolute().parents[1]}
     stopped = run_job(root, signatures, content["execution"], minutes=content["minutes"], slurm=True, **place)
     return AGAIN if stopped in ("SIGUSR2", TIME) else 0
+
+
+def _execute_local(root: str, job: str) -> None:
+    """Execute what standard input says: an object with the fields runs and execution."""
+    told = json.loads(sys.stdin.buffer.read())
+    os.environ.update(SUBMITIT_LOCAL_JOB_ID=job, SUBMITIT_LOCAL_GLOBALID="0")  # where runs/place.py looks
+    run_job(root, told["runs"], told["execution"])
+    for number in (signal.SIGINT, signal.SIGHUP):  # nothing is left that could be stopped
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

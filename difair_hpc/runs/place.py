@@ -22,7 +22,7 @@ class Place:
     """The job around this process; without one all but `node` is empty."""
 
     job: str = ""
-    """4711_3 (array and task) on SLURM, the number of submitit's controller locally."""
+    """4711_3 (array and task) on SLURM, local-3f2a91 on the user's machine."""
     restart: int = 0
     """How often SLURM has started this job again."""
     node: str = ""

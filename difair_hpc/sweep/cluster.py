@@ -1,31 +1,27 @@
-"""The door to what executes runs: submitit's local processes, and a fake in memory with the same behaviour."""
+"""The door to what executes runs: processes on this machine, and a fake in memory with the same behaviour."""
 
+import json
 import os
-import re
-import shlex
 import signal
+import subprocess
 import tempfile
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, Protocol
 
-from difair_hpc.errors import InvalidValue
+from difair_hpc.errors import Failure
 from difair_hpc.launch import SAFE_PATH, python
 from difair_hpc.runs.spec import ExecutionSpec, plain
-from difair_hpc.runs.stop import is_ignored
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
+from difair_hpc.sweep.slurm import JOB_MODULE
 
-if TYPE_CHECKING:
-    import submitit
-
-_FOREVER_MIN = 60 * 24 * 365
-
-
-_STANDS_FOR_NUMBER = re.compile("%[jtaA]")
+_LAST_BYTES = 20_000
+"""Of a log, in which the last words of a job are looked for."""
 
 
 class Cluster(Protocol):
@@ -54,7 +50,11 @@ class Cluster(Protocol):
 
 
 class LocalCluster:
-    """Processes on this machine, by submitit's local executor; they outlive the process that started them."""
+    """Processes on this machine, one per job; they outlive the command that started them.
+
+    A job is told everything by its command line and its standard input, which nobody else can change: nothing in the
+    output root says what is executed.
+    """
 
     detached = False
 
@@ -66,67 +66,66 @@ class LocalCluster:
             execution: How each run is executed.
             gpus: Names of the GPUs to hand out, one per job (runs/gpus.py); none: jobs see none.
         """
-        import submitit
-
         self._root = root.absolute()
         self._execution = plain(execution)
         self._gpus = gpus
         self._jobs: list[_LocalJob] = []
-        self._executor = submitit.LocalExecutor(_literal(self._root / "jobs"), python=shlex.join(python()))
 
     def submit(self, orders: Sequence[Order], *, exclude: Collection[str] = ()) -> None:  # noqa: ARG002
-        """Start a process for each job; Ctrl-C in the terminal reaches it, not submitit's controller."""
+        """Start a process for each job; what the terminal sends to the command, such as Ctrl-C, reaches it too.
+
+        Raises:
+            Failure: a process cannot be started, or its log cannot be made.
+        """
         for order in orders:
-            self._start(order)
+            try:
+                self._start(order)
+            except OSError as error:
+                raise Failure(f"no process could be started for run {order.runs[0]}: {error}.") from error
 
     def _start(self, order: Order) -> None:
-        from difair_hpc.runs.job import run_job  # brings torch
-
         busy = Counter(live.gpu for live in self._live())
         gpu = min(self._gpus, key=lambda name: (busy[name], self._gpus.index(name)), default="")
-        self._executor.update_parameters(timeout_min=_FOREVER_MIN, gpus_per_node=1 if gpu else 0)
-        # update_parameters takes numbers alone, but a GPU may have been given by another name.
-        self._executor.parameters["visible_gpus"] = (gpu,) if gpu else ()
-        amd = {"HIP_VISIBLE_DEVICES": gpu} if "HIP_VISIBLE_DEVICES" in os.environ else {}
-        # What the terminal sends to all is for the runs: submitit's controller would kill its run a second later.
-        heard = [number for number in (signal.SIGINT, signal.SIGHUP) if not is_ignored(number)]
-        obey = ["SIGTERM", "SIGUSR2", *(number.name for number in heard)]
-        with _ignored(heard), _environment(SAFE_PATH | amd | _threads(self._execution["threads"])):
-            job = self._executor.submit(run_job, str(self._root), list(order.runs), self._execution, obey=obey)
-        self._jobs.append(_LocalJob(job=job, order=order, gpu=gpu))
+        environment = os.environ | SAFE_PATH | _threads(self._execution["threads"]) | _visible(gpu)
+        words = json.dumps({"runs": order.runs, "execution": self._execution})
+        job, log = _new_log(self._root / "jobs")
+        with log, _new_file(_log(self._root, job, "out")) as out, tempfile.TemporaryFile() as told, _held_back():
+            told.write(words.encode())
+            told.seek(0)
+            command = [*python(), *JOB_MODULE, str(self._root), "-", job]
+            process = subprocess.Popen(command, env=environment, stdin=told, stdout=out, stderr=log)
+            self._jobs.append(_LocalJob(id=job, process=process, order=order, gpu=gpu))
 
     def jobs(self) -> Sequence[Job]:
         """Return the processes that have not ended."""
-        return [Job(runs=live.order.runs, id=str(live.job.job_id), state="RUNNING") for live in self._live()]
+        return [Job(runs=live.order.runs, id=live.id, state="RUNNING") for live in self._live()]
 
     def ended(self, job: str) -> JobEnd | None:
         """Return that a process has left, of which nothing more is known."""
-        return None if any(str(live.job.job_id) == job for live in self._live()) else JobEnd()
+        return None if any(live.id == job for live in self._live()) else JobEnd()
 
     def past(self, signature: str) -> Sequence[JobEnd]:
         """Return the processes that this command started for the run and that ended."""
         self._live()
         return [
-            JobEnd(id=str(job.job.job_id), time=job.ended, begun=job.order.begun)
+            JobEnd(id=job.id, time=job.ended, begun=job.order.begun)
             for job in self._jobs
             if job.ended and job.order.runs[0] == signature
         ]
 
     def stop(self) -> None:
-        """Send SIGTERM through submitit's controllers; the runs save between two batches and leave."""
+        """Send SIGTERM; the runs save between two batches and leave, and a job that is only starting ends at once."""
         for live in self._live():
-            os.kill(int(live.job.job_id), signal.SIGTERM)
+            live.process.terminate()
 
     def last_words(self, signature: str) -> str:
         """Return the last lines of the job's standard error."""
-        logs = [job.job.paths.stderr for job in self._jobs if signature in job.order.runs]
-        if not logs or not logs[-1].exists():
-            return ""
-        return "\n".join(logs[-1].read_text("utf-8", errors="replace").splitlines()[-5:])
+        jobs = [job.id for job in self._jobs if signature in job.order.runs]
+        return "\n".join(_end_of(_log(self._root, jobs[-1], "err")).splitlines()[-5:]) if jobs else ""
 
     def _live(self) -> list["_LocalJob"]:
         for job in self._jobs:
-            if not job.ended and job.job.done():
+            if not job.ended and job.process.poll() is not None:
                 job.ended = time.time()
         return [job for job in self._jobs if not job.ended]
 
@@ -183,37 +182,63 @@ class MemoryCluster:
 
 @dataclass(kw_only=True, slots=True)
 class _LocalJob:
-    job: "submitit.Job[str]"
+    id: str
+    process: "subprocess.Popen[bytes]"
     order: Order
     gpu: str
     ended: float = 0.0
 
 
-def _literal(folder: Path) -> Path:
-    """Return another way to a folder in whose name submitit would put numbers for %j, %t, %a or %A: through a link.
+def _log(root: Path, job: str, kind: str) -> Path:
+    """Return where a job prints (runs/place.py knows the name too)."""
+    return root / "jobs" / f"{job}_0_log.{kind}"
 
-    Raises:
-        InvalidValue: the folder for temporary files has such a name too.
+
+def _new_log(folder: Path) -> tuple[str, IO[bytes]]:
+    """Return a job id that no log in the folder has, and the error log of that job.
+
+    It is no number of a process: machines that share an output root give the same ones, and so does one machine again.
     """
-    if not _STANDS_FOR_NUMBER.search(str(folder)):
-        return folder
-    link = Path(tempfile.mkdtemp(prefix="difair-")) / "jobs"
-    if _STANDS_FOR_NUMBER.search(str(link)):
-        raise InvalidValue("TMPDIR", tempfile.gettempdir(), "a folder without %j, %t, %a and %A in its name")
     folder.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(folder)
-    return link
+    while True:
+        job = f"local-{uuid.uuid4().hex[:6]}"
+        try:
+            return job, _new_file(_log(folder.parent, job, "err"))
+        except FileExistsError:
+            continue
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """Create a file that nobody else may write, whoever shares the output root, and open it for appending."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND
+    return open(path, "ab", opener=lambda name, _: os.open(name, flags, 0o644))  # noqa: PTH123 - no opener there
+
+
+def _end_of(path: Path) -> str:
+    """Return the end of a log; nothing where something else is in its place."""
+    try:
+        with open(path, "rb", opener=_unfollowed) as file:  # noqa: PTH123 - no opener there
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _unfollowed(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 @contextmanager
-def _ignored(numbers: Sequence[signal.Signals]) -> Iterator[None]:
-    """Let processes that are started in the block be born with these signals ignored."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+def _held_back() -> Iterator[None]:
+    """Let Ctrl-C and a closed terminal wait until a process that is started in the block is ready for them (run_job).
+
+    Here they wait for the end of the block. What this process ignores, such as SIGHUP under nohup, the other ignores.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _threads(count: int | None) -> dict[str, str]:
@@ -222,16 +247,7 @@ def _threads(count: int | None) -> dict[str, str]:
     return {} if count is None else dict.fromkeys(names, str(count))
 
 
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Let processes that are started in the block have these variables."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _visible(gpu: str) -> dict[str, str]:
+    """Return the variables by which a process sees this GPU and no other; AMD's only where the user has set it."""
+    amd = {"HIP_VISIBLE_DEVICES": gpu} if "HIP_VISIBLE_DEVICES" in os.environ else {}
+    return {"CUDA_VISIBLE_DEVICES": gpu, **amd}

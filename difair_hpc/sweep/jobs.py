@@ -46,7 +46,7 @@ class Job:
     runs: tuple[str, ...]
     """Signatures of the runs that it executes, the first one first."""
     id: str = ""
-    """4711_3 (array and task) on SLURM; a process locally; empty where nobody knows it yet."""
+    """4711_3 (array and task) on SLURM; local-3f2a91 on this machine; empty where nobody knows it yet."""
     state: str = ""
     """SLURM's word, such as PENDING; empty where nobody knows it yet."""
     reason: str = ""

@@ -12,7 +12,6 @@ import pytest
 from difair_hpc.config import build_run
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.spec import ExecutionSpec
-from difair_hpc.runs.stop import STOP_SIGNALS, stop_on_signal
 from difair_hpc.sweep.cluster import Cluster, LocalCluster, MemoryCluster
 from difair_hpc.sweep.commands import run_command
 from difair_hpc.sweep.jobs import Order
@@ -134,61 +133,22 @@ def test_the_last_words_of_a_job_that_could_not_begin(tmp_path: Path) -> None:
     assert "there is no run 000000000000" in cluster.last_words("000000000000")
 
 
-@pytest.mark.parametrize(
-    ("given", "jobs"),
-    [
-        ("", ["", "", ""]),
-        ("3", ["3", "3", "3"]),
-        ("3,2", ["3", "2", "3"]),
-        ("GPU-1a,MIG-GPU-2b/1/0", ["GPU-1a", "MIG-GPU-2b/1/0", "GPU-1a"]),
-    ],
-)
-def test_each_local_job_sees_one_of_the_gpus_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, jobs: list[str]
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_local_job_that_is_only_starting_hears_the_terminal_unless_it_is_to_ignore_it(
+    tmp_path: Path, number: signal.Signals, ignored: bool
 ) -> None:
-    seen: list[dict[str, str]] = []
-    started: list[subprocess.Popen[bytes]] = []
-    real = subprocess.Popen
-
-    def start(*_: object, env: dict[str, str], **__: object) -> "subprocess.Popen[bytes]":
-        seen.append(env)
-        started.append(real([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE))
-        return started[-1]
-
-    monkeypatch.setattr("submitit.local.local.subprocess.Popen", start)
-    monkeypatch.setenv("HIP_VISIBLE_DEVICES", given)
-    cluster = LocalCluster(tmp_path, EXECUTION, gpus=given.split(",") if given else ())
-    cluster.submit([Order(runs=(f"{number:012x}",)) for number in range(3)])
-    for process in started:
-        process.communicate()
-    assert [env["CUDA_VISIBLE_DEVICES"] for env in seen] == jobs
-    assert [env["HIP_VISIBLE_DEVICES"] for env in seen] == jobs
-    assert {env["OMP_NUM_THREADS"] for env in seen} == {"1"}
-    assert os.environ["HIP_VISIBLE_DEVICES"] == given
-
-
-@pytest.mark.parametrize("ignored", [(), (signal.SIGHUP,), (signal.SIGINT,), (signal.SIGHUP, signal.SIGINT)])
-def test_a_local_run_ignores_what_the_command_was_started_to_ignore(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: tuple[signal.Signals, ...]
-) -> None:
-    seen = {}
-
-    def submit(*_: object, obey: list[str]) -> None:
-        seen.update({"obeys": set(obey), "born": {n for n in STOP_SIGNALS if signal.getsignal(n) == signal.SIG_IGN}})
-
-    cluster = LocalCluster(tmp_path, EXECUTION)
-    monkeypatch.setattr(cluster._executor, "submit", submit)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+    signature, cluster = created(tmp_path), LocalCluster(tmp_path, EXECUTION)
+    before = signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
-        with stop_on_signal():
-            during = [signal.getsignal(number) for number in STOP_SIGNALS]
-            cluster.submit([Order(runs=("000000000000",))])
-            assert [signal.getsignal(number) for number in STOP_SIGNALS] == during
+        cluster.submit([Order(runs=(signature,))])
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    assert seen["obeys"] == {number.name for number in STOP_SIGNALS if number not in ignored}
-    assert seen["born"] == {signal.SIGINT, signal.SIGHUP}, "submitit's controller would kill the run a second later"
+        signal.signal(number, before)
+    cluster._jobs[0].process.send_signal(number)
+    until(lambda: not cluster.jobs())
+    assert run_folder(tmp_path, signature).state().status == ("done" if ignored else "new")
+    assert cluster._jobs[0].process.returncode == 0, cluster.last_words(signature)
 
 
 SUBMIT_AND_WAIT = """
