@@ -94,6 +94,16 @@ def append_line(path: Path, line: str) -> None:
         to_disk(file.fileno())
 
 
+def new_file(path: Path) -> IO[bytes]:
+    """Create a file that nobody else may write, whoever shares the output root, and open it for appending.
+
+    Raises:
+        FileExistsError: something has this name.
+        OSError: it cannot be made.
+    """
+    return _as_file(opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644), "ab")
+
+
 def append_bytes(path: Path, content: bytes) -> None:
     """Append to a file as it stands, and make it where it is absent.
 

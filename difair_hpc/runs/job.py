@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from difair_hpc.errors import DifairError, RunBusy
+from difair_hpc.files import read_owned
 from difair_hpc.folders import keep_private
+from difair_hpc.nofollow import root_at
 from difair_hpc.runs.attempts import falls_silent, newest
 from difair_hpc.runs.folder import RunFolder, run_folder
 from difair_hpc.runs.place import AGAIN, here
@@ -38,6 +40,7 @@ def run_job(
     server: str = "",
     study: Path | None = None,
     slurm: bool = False,
+    local: str = "",
 ) -> str:
     """Execute runs until the last one or a stop; their folders say how they left.
 
@@ -49,6 +52,7 @@ def run_job(
         server: Address of the MLflow server to which the job ships what it does; empty: that is left to others.
         study: The folder of the study, where there is a server.
         slurm: Whether a SLURM job of the engine's executes this, not a process on the user's machine.
+        local: Id of the job of this machine around this process.
 
     Returns:
         The name of the signal that stopped the job, `stop.TIME` if it left before its limit, or nothing.
@@ -63,7 +67,7 @@ def run_job(
             """Execute a run, or find that nothing is to be done; False: another process holds it."""
             if flag or folder.state().hold:
                 return True
-            place = here(Path(root), slurm=slurm, minutes=minutes, since=began)
+            place = here(Path(root), slurm=slurm, local=local, minutes=minutes, since=began)
             begun.append(folder)
             try:
                 events = Events(should_stop=lambda: flag.reason, on_epoch=partial(_say, folder.signature))
@@ -114,11 +118,16 @@ def _write(line: str) -> None:
 def main() -> int:
     """Execute the runs of a local job, or of this task of a wave; exit with `AGAIN` when the job's time is up."""
     root, wave, *job = sys.argv[1:]
+    root_at(Path(root))
     complete_environment()
     if job:
         _execute_local(root, job[0])
         return 0
-    content = json.loads(Path(wave).read_text("utf-8"))
+    text, owner = read_owned(Path(wave))
+    if owner != os.geteuid():
+        sys.stderr.write(f"difair: {wave} is not yours any more; nothing was executed\n")
+        return 1
+    content = json.loads(text)
     signatures = content["jobs"][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
     lane = int(os.environ.get("SLURM_PROCID", "0"))
     signatures = [*signatures[lane:], *signatures[:lane]]
@@ -130,8 +139,7 @@ def main() -> int:
 def _execute_local(root: str, job: str) -> None:
     """Execute what standard input says: an object with the fields runs and execution."""
     told = json.loads(sys.stdin.buffer.read())
-    os.environ.update(SUBMITIT_LOCAL_JOB_ID=job, SUBMITIT_LOCAL_GLOBALID="0")  # where runs/place.py looks
-    run_job(root, told["runs"], told["execution"])
+    run_job(root, told["runs"], told["execution"], local=job)
     for number in (signal.SIGINT, signal.SIGHUP):  # nothing is left that could be stopped
         signal.signal(number, signal.SIG_IGN)
 

@@ -35,12 +35,15 @@ class Place:
     """When SLURM ends the job or the allocation around it, seconds since 1970; None: no limit is known."""
 
 
-def here(root: Path, *, slurm: bool = False, minutes: float | None = None, since: float | None = None) -> Place:
+def here(
+    root: Path, *, slurm: bool = False, local: str = "", minutes: float | None = None, since: float | None = None
+) -> Place:
     """Return the place of this process.
 
     Args:
         root: Output root; jobs log to its folder jobs.
         slurm: Whether our own SLURM job has started it, so that SLURM's variables speak of its own job.
+        local: Id of the job of ours around this process, where it is one of this machine.
         minutes: Time limit of the job, for a SLURM that does not tell when a job ends.
         since: When the job's process began, seconds since 1970.
     """
@@ -52,9 +55,8 @@ def here(root: Path, *, slurm: bool = False, minutes: float | None = None, since
         job = f"{env['SLURM_ARRAY_JOB_ID']}_{env.get('SLURM_ARRAY_TASK_ID', '0')}"
         log = f"{job}_{env.get('SLURM_PROCID', '0')}_log"
         restart, node = int(env.get("SLURM_RESTART_COUNT", "0")), env.get("SLURMD_NODENAME", socket.gethostname())
-    elif not slurm and "SUBMITIT_LOCAL_JOB_ID" in env:
-        job, restart, node = env["SUBMITIT_LOCAL_JOB_ID"], 0, socket.gethostname()
-        log = f"{job}_{env.get('SUBMITIT_LOCAL_GLOBALID', '0')}_log"
+    elif local:
+        job, restart, node, log = local, 0, socket.gethostname(), f"{local}_0_log"
     else:
         return Place(node=socket.gethostname(), ends=ends)
     kept = entry(log_file(root, f"{log}.err"))

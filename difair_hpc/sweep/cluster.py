@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from difair_hpc.errors import Failure
+from difair_hpc.files import new_file, read_tail
+from difair_hpc.folders import make_folder
 from difair_hpc.launch import SAFE_PATH, python
+from difair_hpc.runs.place import logs_folder
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
 from difair_hpc.sweep.slurm import JOB_MODULE
@@ -62,7 +65,7 @@ class LocalCluster:
         """Prepare to start jobs.
 
         Args:
-            root: Output root; the logs of jobs go to `jobs/` there.
+            root: Output root; the logs of jobs go to its `logs_folder`.
             execution: How each run is executed.
             gpus: Names of the GPUs to hand out, one per job (runs/gpus.py); none: jobs see none.
         """
@@ -88,8 +91,8 @@ class LocalCluster:
         gpu = min(self._gpus, key=lambda name: (busy[name], self._gpus.index(name)), default="")
         environment = os.environ | SAFE_PATH | _threads(self._execution["threads"]) | _visible(gpu)
         words = json.dumps({"runs": order.runs, "execution": self._execution})
-        job, log = _new_log(self._root / "jobs")
-        with log, _new_file(_log(self._root, job, "out")) as out, tempfile.TemporaryFile() as told, _held_back():
+        job, log = _new_log(self._root)
+        with log, new_file(_log(self._root, job, "out")) as out, tempfile.TemporaryFile() as told, _held_back():
             told.write(words.encode())
             told.seek(0)
             command = [*python(), *JOB_MODULE, str(self._root), "-", job]
@@ -121,7 +124,9 @@ class LocalCluster:
     def last_words(self, signature: str) -> str:
         """Return the last lines of the job's standard error."""
         jobs = [job.id for job in self._jobs if signature in job.order.runs]
-        return "\n".join(_end_of(_log(self._root, jobs[-1], "err")).splitlines()[-5:]) if jobs else ""
+        return (
+            "\n".join(read_tail(_log(self._root, jobs[-1], "err"), most=_LAST_BYTES).splitlines()[-5:]) if jobs else ""
+        )
 
     def _live(self) -> list["_LocalJob"]:
         for job in self._jobs:
@@ -191,41 +196,21 @@ class _LocalJob:
 
 def _log(root: Path, job: str, kind: str) -> Path:
     """Return where a job prints (runs/place.py knows the name too)."""
-    return root / "jobs" / f"{job}_0_log.{kind}"
+    return logs_folder(root) / f"{job}_0_log.{kind}"
 
 
-def _new_log(folder: Path) -> tuple[str, IO[bytes]]:
+def _new_log(root: Path) -> tuple[str, IO[bytes]]:
     """Return a job id that no log in the folder has, and the error log of that job.
 
     It is no number of a process: machines that share an output root give the same ones, and so does one machine again.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(logs_folder(root))
     while True:
         job = f"local-{uuid.uuid4().hex[:6]}"
         try:
-            return job, _new_file(_log(folder.parent, job, "err"))
+            return job, new_file(_log(root, job, "err"))
         except FileExistsError:
             continue
-
-
-def _new_file(path: Path) -> IO[bytes]:
-    """Create a file that nobody else may write, whoever shares the output root, and open it for appending."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND
-    return open(path, "ab", opener=lambda name, _: os.open(name, flags, 0o644))  # noqa: PTH123 - no opener there
-
-
-def _end_of(path: Path) -> str:
-    """Return the end of a log; nothing where something else is in its place."""
-    try:
-        with open(path, "rb", opener=_unfollowed) as file:  # noqa: PTH123 - no opener there
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
-            return file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _unfollowed(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 @contextmanager

@@ -21,14 +21,11 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
 
     def run_job(root: str, signatures: list[str], execution: dict[str, Any], **rest: Any) -> str:
-        known = os.environ.get("SUBMITIT_LOCAL_JOB_ID")
-        seen.append({"root": root, "runs": signatures, "execution": execution, "job": known, **rest})
+        seen.append({"root": root, "runs": signatures, "execution": execution, **rest})
         return TIME
 
     monkeypatch.setattr(job, "run_job", run_job)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "of a job around the command")
-    monkeypatch.setenv("SUBMITIT_LOCAL_GLOBALID", "3")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
     monkeypatch.setenv("SLURM_PROCID", "1")
     return seen
@@ -41,8 +38,7 @@ def test_a_local_job_is_told_its_runs_on_standard_input_wherever_the_command_was
     monkeypatch.setattr(sys, "argv", ["job.py", "/root", "-", "local-1"])
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(told).encode())))
     assert job.main() == 0
-    assert executed == [{"root": "/root", "job": "local-1", **told}]
-    assert os.environ["SUBMITIT_LOCAL_GLOBALID"] == "0"
+    assert executed == [{"root": "/root", "local": "local-1", **told}]
 
 
 def test_a_task_of_a_wave_reads_its_runs_from_the_file(
@@ -57,3 +53,20 @@ def test_a_task_of_a_wave_reads_its_runs_from_the_file(
     assert seen["runs"] == ["b", "c", "a"], "each process of a task begins with another run"
     assert (seen["minutes"], seen["slurm"], seen["server"]) == (7, True, "")
     assert seen["study"] == tmp_path / "studies/mini"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a file to somebody else")
+def test_a_wave_that_is_somebody_elses_executes_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    executed: list[dict[str, Any]],
+) -> None:
+    wave = tmp_path / "studies/mini/waves/0001.json"
+    wave.parent.mkdir(parents=True)
+    wave.write_text(json.dumps({"jobs": [["x"], ["a"]], "execution": {}, "minutes": 7}))
+    os.chown(wave, 4711, -1)
+    monkeypatch.setattr(sys, "argv", ["job.py", str(tmp_path), str(wave)])
+    assert job.main() == 1
+    assert not executed
+    assert "is not yours any more" in capsys.readouterr().err

@@ -44,9 +44,7 @@ def test_a_task_of_a_slurm_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_local_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "77")
-    monkeypatch.setenv("SUBMITIT_LOCAL_GLOBALID", "0")
-    assert here(tmp_path) == Place(job="77", node=socket.gethostname(), log="77_0_log")
+    assert here(tmp_path, local="77") == Place(job="77", node=socket.gethostname(), log="77_0_log")
 
 
 @pytest.mark.usefixtures("in_task")
@@ -54,16 +52,7 @@ def test_a_local_process_in_the_users_own_array_task_has_its_own_number_and_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert here(tmp_path) == Place(node=socket.gethostname())
-    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "77")
-    assert here(tmp_path) == Place(job="77", node=socket.gethostname(), log="77_0_log")
-
-
-@pytest.mark.usefixtures("in_task")
-def test_a_slurm_job_takes_no_number_from_a_local_job_that_submitted_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "77")
-    assert here(tmp_path, slurm=True).job == "4711_3"
+    assert here(tmp_path, local="77") == Place(job="77", node=socket.gethostname(), log="77_0_log")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from difair_hpc.errors import Failure
-from difair_hpc.files import keep_private
+from difair_hpc.folders import keep_private
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.runs.stop import STOP_SIGNALS, stop_on_signal
 from difair_hpc.sweep import cluster as module
