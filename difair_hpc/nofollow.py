@@ -86,11 +86,10 @@ def opened(path: Path, flags: int, mode: int = 0o666) -> int:
             and it has another name somewhere.
         OSError: it is absent, or not for this user.
     """
-    with reached(path) as (folder, name):
+    with reached(path, follow=not flags & os.O_EXCL) as (folder, name):
         try:
-            file = os.open(
-                name, (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder
-            )
+            safe = (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            file = os.open(name, safe, mode, dir_fd=folder)
         except OSError as error:
             raise _named(error, path, _kind(folder, name)) from error
         try:

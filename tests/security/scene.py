@@ -101,7 +101,12 @@ class Scene:
             os.chown(folder, self.team.victim.uid, self.team.group)
             folder.chmod(mode)
         for user, name in ((self.team.victim, "victim"), (self.team.colleague, "colleague")):
-            for folder in (self.base / "homes" / name, self.base / f"cache-{name}", self.base / f"slurm-{name}"):
+            for folder in (
+                self.base / "homes" / name,
+                self.base / f"cache-{name}",
+                self.base / f"state-{name}",
+                self.base / f"slurm-{name}",
+            ):
                 folder.mkdir()
                 os.chown(folder, user.uid, user.gid)
         with acting(self.team.victim, umask=0o022):
@@ -109,7 +114,9 @@ class Scene:
         (said,) = self.victim(filling(self.root, self.work))
         assert said.code == 0, f"the victim's own commands fail: {said}"
         self._lighten()
-        self.kept = [Kept(self.base / name, self.base / "kept" / name) for name in ("root", "homes", "outside")]
+        self.kept = [
+            Kept(self.base / name, self.base / "kept" / name) for name in ("root", "homes", "outside", "state-victim")
+        ]
 
     def _lighten(self) -> None:
         """Take from the root what is large and that no command of the tests reads, since it is copied often."""
@@ -184,6 +191,7 @@ class Scene:
             "LANG": "C.UTF-8",
             "TMPDIR": str(self.base / "tmp"),
             "XDG_CACHE_HOME": str(self.base / f"cache-{name}"),
+            "XDG_STATE_HOME": str(self.base / f"state-{name}"),
             "MPLCONFIGDIR": str(self.base / f"cache-{name}"),
             "FAKE_SITE": str(self.base / f"slurm-{name}"),
             "AWS_SECRET_ACCESS_KEY": TOKEN,
