@@ -227,6 +227,7 @@ def children() -> list[str]:
     return [path.read_text() for path in Path("/proc/self/task").glob("*/children") if path.read_text()]
 
 
+@pytest.mark.slow
 def test_thousands_of_jobs_leave_no_open_file_and_no_dead_child_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
