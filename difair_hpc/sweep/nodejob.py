@@ -51,7 +51,7 @@ def ask_node(root: Path, profile: Profile, words: Sequence[str], command: Comman
     name, job = f"difair-doctor-{folder.name}", ""
     try:
         script = write_atomically(
-            folder / "job.sbatch", sbatch_text(asked, program, name=name, logs=folder, folder=Path.cwd())
+            folder / "job.sbatch", sbatch_text(asked, program, name=name, logs=folder, folder=Path.cwd()), own=True
         )
         job = submitted(command(["sbatch", "--parsable", str(script)]))
         state = _await_end(job, name, command)
