@@ -17,7 +17,8 @@ from typing import IO, Any, cast
 
 from difair_hpc.disk import named_once, to_disk
 from difair_hpc.folders import readable, writable
-from difair_hpc.nofollow import OTHERS_WRITE, NotAFile, opened, reached
+from difair_hpc.nofollow import OTHERS_WRITE, NotAFile, opened, others_write, reached
+from difair_hpc.user import OTHERS
 
 Form = Any
 """What plain data has to be: a type (`float`: a number), a pattern of a text, None, a tuple of possible forms, a list
@@ -139,16 +140,18 @@ def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
 
 
 def read_owned(path: Path) -> tuple[str, int]:
-    """Return the text of a file and the number of the user whose it is, seen on the file that was read.
+    """Return the text of a file and the number of the user who alone can have written it, seen on the file that was read.
 
-    Nothing, and this user, where there is no file; raises as `read_text` does.
+    OTHERS stands for a file that somebody else than its owner may write. Nothing, and this user, where there is no file;
+    raises as `read_text` does.
     """
     with readable(path):
         try:
             with _as_file(opened(path, os.O_RDONLY), "rb") as file:
                 found = os.fstat(file.fileno())
                 _require_size(path, found.st_size, MOST_BYTES)
-                return file.read().decode("utf-8", errors="replace"), found.st_uid
+                owner = OTHERS if others_write(found) else found.st_uid
+                return file.read().decode("utf-8", errors="replace"), owner
         except (FileNotFoundError, NotADirectoryError, NotAFile):
             return "", os.geteuid()
 

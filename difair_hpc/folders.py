@@ -133,7 +133,7 @@ def keep_private(root: Path) -> None:
     Whoever shares a root with a group says so by its mode, such as `chmod 2770`: what is made below it follows.
 
     Raises:
-        RootUnusable: everybody can write in it, so that nothing in it could be relied on.
+        RootUnusable: everybody can write in it.
     """
     mode = root.stat().st_mode if root.is_dir() else 0o700
     if mode & stat.S_IWOTH:

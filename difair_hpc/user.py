@@ -17,6 +17,10 @@ def user_name() -> str:
         return str(os.getuid())
 
 
+OTHERS = -1
+"""Stands for the number of a user where several may have written something."""
+
+
 def is_trusted(number: int) -> bool:
     """Whether what a user wrote may be acted upon: it is this one or root, or named in DIFAIR_TRUST (a,b)."""
     named = [name.strip() for name in os.environ.get("DIFAIR_TRUST", "").split(",")]
@@ -25,6 +29,8 @@ def is_trusted(number: int) -> bool:
 
 def name_of(number: int) -> str:
     """Return the name of a user, or the number of one that the machine does not know by name."""
+    if number == OTHERS:
+        return "somebody else"
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:

@@ -17,7 +17,7 @@ from difair_hpc.cli.overview import StudyOverview
 from difair_hpc.cli.screen import console
 from difair_hpc.cli.selection import SELECTORS, selected
 from difair_hpc.errors import Failure
-from difair_hpc.folders import exists, make_folder
+from difair_hpc.folders import exists, keep_private, make_folder
 from difair_hpc.runs.attempts import newest
 from difair_hpc.runs.folder import run_folder
 from difair_hpc.runs.marks import Mark, read_mark, write_mark
@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     verb: Verb = arguments.verb
     words, dry_run = arguments.words, arguments.dry_run
     where, found, rows = selected(words)
+    keep_private(where.root)
     screen = console()
     open_rows = [row for row in rows if row.state not in ("done", "diverged", "pruned")]
     for row in open_rows:

@@ -16,6 +16,7 @@ from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.overview import lacking
 from difair_hpc.cli.screen import console
 from difair_hpc.errors import InvalidValue, UserError
+from difair_hpc.folders import keep_private
 from difair_hpc.runs.server import server_of
 from difair_hpc.runs.shown import keep_report
 from difair_hpc.runs.sqlite import own_store
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         tables = study_tables(study, study_images(where.root, study))
         console().out(json.dumps({key: records(table) for key, table in tables.items()}, indent=1))
         return 0
+    keep_private(where.root)
     publish(where, name, console(), rescore=arguments.rescore)
     return 0
 

@@ -13,7 +13,7 @@ from difair_hpc.cli.overview import overview
 from difair_hpc.cli.screen import complain, console
 from difair_hpc.cli.selection import SELECTORS, split_words
 from difair_hpc.errors import UserError
-from difair_hpc.folders import exists
+from difair_hpc.folders import exists, keep_private
 from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.ledger import ledger
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Forgive the runs, then repeat the command that asked for each study: detached on SLURM, else attended."""
     where, words = split_words(arguments.words)
+    keep_private(where.root)
     found, screen = overview(where), console()
     everything = [row for study in found for row in study.rows]
     if not everything:

@@ -5,7 +5,7 @@ says up to which epoch it has all. So shipping can be repeated from anywhere, at
 """
 
 import functools
-import logging
+import sys
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,12 +26,10 @@ from difair_hpc.runs.spec import flat
 from difair_hpc.runs.sqlite import own_store, sqlite_uri
 from difair_hpc.runs.store import FINAL, PARENT, Gone, Store, client_of, explained, is_active, settle
 from difair_hpc.runs.suspects import diagnosis
-from difair_hpc.words import is_name
+from difair_hpc.words import is_name, visible
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-_log = logging.getLogger(__name__)
 
 PRUNED = "difair.pruned"
 
@@ -46,7 +44,7 @@ def default_uri(root: Path) -> str:
 @functools.cache
 def _warn(text: str) -> None:
     """Say something once."""
-    _log.warning("%s", text)
+    sys.stderr.write(visible(f"warning: {text}\n"))
 
 
 _REPORT = {"time": float, "files": [str], "note": str}
