@@ -41,6 +41,7 @@ class Scene:
     before: dict[str, object] = field(default_factory=dict, repr=False)
     modes: dict[Path, int] = field(default_factory=dict, repr=False)
     kept: list[Kept] = field(default_factory=list, repr=False)
+    names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     heard: Path | None = None
     """What a listener of the colleague's was sent."""
 
@@ -108,6 +109,7 @@ class Scene:
             _furnish(self)
         (said,) = self.victim(filling(self.root, self.work))
         assert said.code == 0, f"the victim's own commands fail: {said}"
+        self.names = self._named()
         self._lighten()
         self.kept = [Kept(self.base / name, self.base / "kept" / name) for name in ("root", "homes", "outside")]
 
@@ -254,23 +256,20 @@ class Scene:
 
     def runs(self, study: str) -> list[Path]:
         """Return the folders of the runs of a study, in its order; `train`: the single ones, the done one first."""
-        kept = self._as_it_was
-        names = {study: _signatures(kept / f"studies/{study}/study.json") for study in ("mini", "seek")}
-        others = {path.name for path in (kept / "runs").iterdir()} - {*names["mini"], *names["seek"]}
-        names["train"] = sorted(others, key=lambda name: not (kept / f"runs/{name}/result.json").exists())
-        return [self.root / "runs" / name for name in names[study]]
-
-    @property
-    def _as_it_was(self) -> Path:
-        kept = self.base / "kept/root"
-        return kept if kept.is_dir() else self.root
+        return [self.root / "runs" / name for name in self.names[study]]
 
     def path(self, text: str) -> Path:
         """Return a path below the root, in which {done}, {failed}, {stopped}, {single}, {begun}, {book} are names."""
-        names = dict(zip(("done", "failed", "stopped"), self.runs("mini"), strict=True))
-        names |= dict(zip(("single", "begun"), self.runs("train"), strict=True))
-        (book,) = (self._as_it_was / "studies/mini").glob("coarse-*.jsonl")
-        return self.root / text.format(book=book.stem, **{name: path.name for name, path in names.items()})
+        mini = dict(zip(("done", "failed", "stopped"), self.names["mini"], strict=True))
+        single = dict(zip(("single", "begun"), self.names["train"], strict=True))
+        return self.root / text.format(book=self.names["book"][0], **mini, **single)
+
+    def _named(self) -> dict[str, list[str]]:
+        """Return the names of the runs of each study, and of the book of the study `mini`."""
+        found = {study: _signatures(self.root / f"studies/{study}/study.json") for study in ("mini", "seek")}
+        others = {path.name for path in (self.root / "runs").iterdir()} - {*found["mini"], *found["seek"]}
+        found["train"] = sorted(others, key=lambda name: not (self.root / f"runs/{name}/result.json").exists())
+        return {**found, "book": [path.stem for path in (self.root / "studies/mini").glob("coarse-*.jsonl")]}
 
 
 def _signatures(study: Path) -> list[str]:
@@ -318,7 +317,7 @@ def snapshot(*folders: Path) -> dict[str, object]:
 
 
 def _differences(before: dict[str, object], after: dict[str, object]) -> Iterator[str]:
-    for path in before.keys() | after.keys():
+    for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
         if old != new:
             word = "was created outside" if old is None else "was deleted outside" if new is None else "was changed"
