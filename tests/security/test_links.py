@@ -119,6 +119,8 @@ def _followed_by_nobody(scene: Scene, case: Case) -> None:
     with scene.colleague():
         if any("mlartifacts" in path or "figures" in path for path in case.paths):
             plant.in_store(scene, plant.unshipped(single.name))
+        if any("/waves/" in path for path in case.paths):
+            plant.taken_over(scene.root / "studies/mini/waves")
         for path, target in zip(paths, targets, strict=True):
             plant.link(path, target)
     said = scene.difair(*(tuple(begun.name if word == "BEGUN" else word for word in verb) for verb in case.verbs))

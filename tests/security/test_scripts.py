@@ -7,13 +7,14 @@ import time
 import pytest
 
 from tests.security import plant
+from tests.security.made import MINI
 from tests.security.marks import ATTACK
 from tests.security.scene import Scene
 
 pytestmark = [*ATTACK]
 
 NAMES = {
-    "line": "n1\ntouch {loot}/mark; :",
+    "line": "n1\ntouch {loot}/mark #",
     "carriage return": "n1\rtouch {loot}/mark",
     "substitution": "n1$(touch {loot}/mark)",
     "backticks": "`touch {loot}/mark`",
@@ -36,7 +37,7 @@ def test_nodes_on_record_are_no_lines_of_a_script(scene: Scene) -> None:
     with scene.colleague():
         text = json.dumps({node: entry for node in (*nodes, "n8")})
         plant.put(scene.root / "studies/mini/nodes.json", text)
-    _no_trace(scene, *nodes)
+    _no_trace(scene, ("resume", "mini"), *nodes)
 
 
 @pytest.mark.parametrize("name", ["line", "another option"])
@@ -50,11 +51,11 @@ def test_the_node_of_an_attempt_is_no_line_of_a_script(scene: Scene, name: str) 
             plant.away(run / "attempts/0001.end.json")
             plant.put(run / "attempts/0001.beat.json", json.dumps({"time": time.time()}))
             plant.put(run / "attempts/0001.kind.json", json.dumps({"kind": "died", "evidence": "it left no word"}))
-    _no_trace(scene, node)
+    _no_trace(scene, ("sweep", "mini", "--tick", *MINI), node)  # difair resume would forgive both
 
 
-def _no_trace(scene: Scene, *nodes: str) -> None:
-    said = scene.difair(("status",), ("resume", "mini"))
+def _no_trace(scene: Scene, verb: tuple[str, ...], *nodes: str) -> None:
+    said = scene.difair(("status",), verb)
     scene.assert_spared(said)
     script = scene.submitted()
     assert "#SBATCH --array" in script, said
@@ -63,6 +64,8 @@ def _no_trace(scene: Scene, *nodes: str) -> None:
     ]
     assert all(re.fullmatch(r"\w[\w.-]*", name) for name in left_out), left_out
     assert not [node for node in nodes if len(node) > 3 and node in script], script
+    made = [line for one in said for line in one.text.splitlines() if line.startswith(("touch", "#SBATCH"))]
+    assert not made, "a name makes no lines of its own"
     assert not [line for line in script.splitlines() if line.startswith(("touch", f"#SBATCH --output={scene.home}"))]
 
 
