@@ -14,21 +14,13 @@ from pathlib import Path
 
 from tests.security.commands import LIMIT_SECONDS, TERMINAL, Command, Said, run_as
 from tests.security.kept import Kept, everything, remove
-from tests.security.made import SWEEP, filling, put_site
+from tests.security.made import filling, put_site
+from tests.security.outside import LARGE_BYTES, PASSWORD, SECRET, TOKEN, differences, furnish, snapshot
 from tests.security.users import Team, User, acting, end_processes
 from tests.security.watch import Watch
 
-SECRET = "difairsec-secret-of-the-victim"
-"""Stands in his private files; nobody else may ever see it."""
-PASSWORD = "difairsec-password-of-the-victim"
-"""For MLflow and PostgreSQL, where their libraries look for it."""
-TOKEN = "difairsec-token-of-the-victim"
-"""In his environment."""
-_NUMBERED = ("0001.json", "0002.beat.json", "3.txt", "0004.answer.json", "report.html", "table1.csv", "training.png")
-"""Names that a folder of difair's may have as well."""
 _SHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\udc80-\udcff]")
 """What reaches a terminal as a command, not as a sign: control characters, those of bidirectional text, odd bytes."""
-_LARGE_BYTES = 2**26
 
 
 @dataclass(kw_only=True)
@@ -106,7 +98,7 @@ class Scene:
                 folder.mkdir()
                 os.chown(folder, user.uid, user.gid)
         with acting(self.team.victim, umask=0o022):
-            _furnish(self)
+            furnish(self.home, self.outside / "common.txt")
         (said,) = self.victim(filling(self.root, self.work))
         assert said.code == 0, f"the victim's own commands fail: {said}"
         self.names = self._named()
@@ -212,7 +204,7 @@ class Scene:
     def harm(self, said: Sequence[Said]) -> list[str]:
         """Return what was done that must not happen, and what went wrong; each in a line."""
         found = [f"read or changed: {event}" for event in (self.watch.events() if self.watch else [])]
-        found += _differences(self.before, snapshot(self.home, self.outside, self.lair, self.loot))
+        found += differences(self.before, snapshot(self.home, self.outside, self.lair, self.loot))
         found += self._leaks(said)
         found += self._open_to_others()
         for one in said:
@@ -234,7 +226,7 @@ class Scene:
         new = [path for one in self.kept for path in one.changed() if not path.is_relative_to(self.home)]
         for path in (*new, *everything(self.loot)):
             info = os.lstat(path)
-            if stat.S_ISREG(info.st_mode) and info.st_size < _LARGE_BYTES:
+            if stat.S_ISREG(info.st_mode) and info.st_size < LARGE_BYTES:
                 content = path.read_bytes()
                 yield from (f"{what.decode()} is in {path}" for what in words if what in content)
 
@@ -274,54 +266,6 @@ class Scene:
 
 def _signatures(study: Path) -> list[str]:
     return [trial["signature"] for trial in json.loads(study.read_text("utf-8"))["stages"][0]["trials"]]
-
-
-def _furnish(scene: Scene) -> None:
-    """Fill the home of the victim."""
-    home = scene.home
-    private = {
-        "secret.txt": f"{SECRET}\n",
-        "diary.err": f"dear diary: {SECRET}\n",
-        "diary.out": f"dear diary: {SECRET}\n",
-        ".mlflow/credentials": f"[mlflow]\nmlflow_tracking_username = alice\nmlflow_tracking_password = {PASSWORD}\n",
-        ".pgpass": f"*:*:*:*:{PASSWORD}\n",
-    }
-    public = {".bashrc": "# mine\n", "work/sweeps/mini.yaml": SWEEP}
-    public |= {f"prey/{name}": f"{name} of mine\n" for name in _NUMBERED}
-    for files, mode in ((private, 0o600), (public, 0o644)):
-        for name, content in files.items():
-            path = home / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, "utf-8")
-            path.chmod(mode)
-    (home / "prey/deep").mkdir()
-    (home / "baits").mkdir()
-    common = scene.outside / "common.txt"
-    common.write_text("of the whole team\n", "utf-8")
-    common.chmod(0o660)
-
-
-def snapshot(*folders: Path) -> dict[str, object]:
-    """Return all below folders: kind, mode, owner, moment of the last change, and content or target."""
-    found: dict[str, object] = {}
-    for folder in folders:
-        for path in (folder, *everything(folder)):
-            info = os.lstat(path)
-            content: object = None
-            if stat.S_ISLNK(info.st_mode):
-                content = str(path.readlink())
-            elif stat.S_ISREG(info.st_mode):
-                content = path.read_bytes() if info.st_size < _LARGE_BYTES else info.st_size
-            found[str(path)] = (oct(info.st_mode), info.st_uid, info.st_gid, info.st_mtime_ns, content)
-    return found
-
-
-def _differences(before: dict[str, object], after: dict[str, object]) -> Iterator[str]:
-    for path in sorted(before.keys() | after.keys()):
-        old, new = before.get(path), after.get(path)
-        if old != new:
-            word = "was created outside" if old is None else "was deleted outside" if new is None else "was changed"
-            yield f"{path} {word}: {str(old)[:150]} -> {str(new)[:150]}"
 
 
 def _tail(text: str) -> str:

@@ -29,7 +29,7 @@ VERBS = (
 SHIPPING = (("sync",), ("ui",), ("report", "mini"), ("resume", "mini"), ("resume", "FAILED"))
 
 
-def _written_everywhere(scene: Scene, evil: str) -> None:
+def _written_everywhere(scene: Scene, evil: str, *, job: str = "4711_2") -> None:
     """Put a text into every record that commands print from."""
     done, failed, stopped = scene.runs("mini")
     study = scene.root / "studies/mini"
@@ -42,7 +42,7 @@ def _written_everywhere(scene: Scene, evil: str) -> None:
     end = {"message": f"ValueError: {evil}", "signal": evil, "trace": f"trace {evil}", "reason": "failed"}
     changed(f"runs/{failed.name}/attempts/0001.end.json", **end)
     changed(f"runs/{failed.name}/attempts/0001.kind.json", kind="failed", evidence=f"it said {evil}")
-    place = {"job": f"4711_2{evil}", "log": "4711_2_0_log", "node": f"n1{evil}", "offset": 0}
+    place = {"job": job, "log": "4711_2_0_log", "node": f"n1{evil}", "offset": 0}
     changed(f"runs/{stopped.name}/attempts/0001.json", place=place, host=f"host{evil}")
     changed(f"runs/{stopped.name}/attempts/0001.end.json", reason=evil, signal=evil, message=evil)
     changed(f"runs/{stopped.name}/mark.json", hold="held", by=f"me{evil}")
@@ -78,6 +78,14 @@ def test_what_is_shipped_and_resumed_is_shown_as_well(scene: Scene, terminal: bo
     failed = scene.runs("mini")[1].name
     verbs = tuple(tuple(failed if word == "FAILED" else word for word in verb) for verb in SHIPPING)
     _assert_shown(scene, verbs, terminal=terminal)
+
+
+@pytest.mark.parametrize("job", ["4711_2", "4711_", "x"])
+def test_the_number_of_a_job_is_shown_as_well(scene: Scene, job: str) -> None:
+    with scene.colleague():
+        _written_everywhere(scene, "", job=f"{job}{EVIL}")
+        plant.away(scene.runs("mini")[2] / "attempts/0001.end.json")
+    _assert_shown(scene, (("status",), ("why", "3"), ("logs", "3")), terminal=False)
 
 
 def _assert_shown(scene: Scene, verbs: tuple[tuple[str, ...], ...], *, terminal: bool) -> None:
