@@ -14,21 +14,13 @@ from pathlib import Path
 
 from tests.security.commands import LIMIT_SECONDS, TERMINAL, Command, Said, run_as
 from tests.security.kept import Kept, everything, remove
-from tests.security.made import SWEEP, filling, put_site
+from tests.security.made import filling, put_site
+from tests.security.outside import LARGE_BYTES, PASSWORD, SECRET, TOKEN, differences, furnish, snapshot
 from tests.security.users import Team, User, acting, end_processes
 from tests.security.watch import Watch
 
-SECRET = "difairsec-secret-of-the-victim"
-"""Stands in his private files; nobody else may ever see it."""
-PASSWORD = "difairsec-password-of-the-victim"
-"""For MLflow and PostgreSQL, where their libraries look for it."""
-TOKEN = "difairsec-token-of-the-victim"
-"""In his environment."""
-_NUMBERED = ("0001.json", "0002.beat.json", "3.txt", "0004.answer.json", "report.html", "table1.csv", "training.png")
-"""Names that a folder of difair's may have as well."""
 _SHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\udc80-\udcff]")
 """What reaches a terminal as a command, not as a sign: control characters, those of bidirectional text, odd bytes."""
-_LARGE_BYTES = 2**26
 
 
 @dataclass(kw_only=True)
@@ -41,6 +33,7 @@ class Scene:
     before: dict[str, object] = field(default_factory=dict, repr=False)
     modes: dict[Path, int] = field(default_factory=dict, repr=False)
     kept: list[Kept] = field(default_factory=list, repr=False)
+    names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     heard: Path | None = None
     """What a listener of the colleague's was sent."""
 
@@ -110,9 +103,10 @@ class Scene:
                 folder.mkdir()
                 os.chown(folder, user.uid, user.gid)
         with acting(self.team.victim, umask=0o022):
-            _furnish(self)
+            furnish(self.home, self.outside / "common.txt")
         (said,) = self.victim(filling(self.root, self.work))
         assert said.code == 0, f"the victim's own commands fail: {said}"
+        self.names = self._named()
         self._lighten()
         self.kept = [
             Kept(self.base / name, self.base / "kept" / name) for name in ("root", "homes", "outside", "state-victim")
@@ -218,7 +212,7 @@ class Scene:
     def harm(self, said: Sequence[Said]) -> list[str]:
         """Return what was done that must not happen, and what went wrong; each in a line."""
         found = [f"read or changed: {event}" for event in (self.watch.events() if self.watch else [])]
-        found += _differences(self.before, snapshot(self.home, self.outside, self.lair, self.loot))
+        found += differences(self.before, snapshot(self.home, self.outside, self.lair, self.loot))
         found += self._leaks(said)
         found += self._open_to_others()
         for one in said:
@@ -240,7 +234,7 @@ class Scene:
         new = [path for one in self.kept for path in one.changed() if not path.is_relative_to(self.home)]
         for path in (*new, *everything(self.loot)):
             info = os.lstat(path)
-            if stat.S_ISREG(info.st_mode) and info.st_size < _LARGE_BYTES:
+            if stat.S_ISREG(info.st_mode) and info.st_size < LARGE_BYTES:
                 content = path.read_bytes()
                 yield from (f"{what.decode()} is in {path}" for what in words if what in content)
 
@@ -262,75 +256,24 @@ class Scene:
 
     def runs(self, study: str) -> list[Path]:
         """Return the folders of the runs of a study, in its order; `train`: the single ones, the done one first."""
-        kept = self._as_it_was
-        names = {study: _signatures(kept / f"studies/{study}/study.json") for study in ("mini", "seek")}
-        others = {path.name for path in (kept / "runs").iterdir()} - {*names["mini"], *names["seek"]}
-        names["train"] = sorted(others, key=lambda name: not (kept / f"runs/{name}/result.json").exists())
-        return [self.root / "runs" / name for name in names[study]]
-
-    @property
-    def _as_it_was(self) -> Path:
-        kept = self.base / "kept/root"
-        return kept if kept.is_dir() else self.root
+        return [self.root / "runs" / name for name in self.names[study]]
 
     def path(self, text: str) -> Path:
         """Return a path below the root, in which {done}, {failed}, {stopped}, {single}, {begun}, {book} are names."""
-        names = dict(zip(("done", "failed", "stopped"), self.runs("mini"), strict=True))
-        names |= dict(zip(("single", "begun"), self.runs("train"), strict=True))
-        (book,) = (self._as_it_was / "studies/mini").glob("coarse-*.jsonl")
-        return self.root / text.format(book=book.stem, **{name: path.name for name, path in names.items()})
+        mini = dict(zip(("done", "failed", "stopped"), self.names["mini"], strict=True))
+        single = dict(zip(("single", "begun"), self.names["train"], strict=True))
+        return self.root / text.format(book=self.names["book"][0], **mini, **single)
+
+    def _named(self) -> dict[str, list[str]]:
+        """Return the names of the runs of each study, and of the book of the study `mini`."""
+        found = {study: _signatures(self.root / f"studies/{study}/study.json") for study in ("mini", "seek")}
+        others = {path.name for path in (self.root / "runs").iterdir()} - {*found["mini"], *found["seek"]}
+        found["train"] = sorted(others, key=lambda name: not (self.root / f"runs/{name}/result.json").exists())
+        return {**found, "book": [path.stem for path in (self.root / "studies/mini").glob("coarse-*.jsonl")]}
 
 
 def _signatures(study: Path) -> list[str]:
     return [trial["signature"] for trial in json.loads(study.read_text("utf-8"))["stages"][0]["trials"]]
-
-
-def _furnish(scene: Scene) -> None:
-    """Fill the home of the victim."""
-    home = scene.home
-    private = {
-        "secret.txt": f"{SECRET}\n",
-        "diary.err": f"dear diary: {SECRET}\n",
-        "diary.out": f"dear diary: {SECRET}\n",
-        ".mlflow/credentials": f"[mlflow]\nmlflow_tracking_username = alice\nmlflow_tracking_password = {PASSWORD}\n",
-        ".pgpass": f"*:*:*:*:{PASSWORD}\n",
-    }
-    public = {".bashrc": "# mine\n", "work/sweeps/mini.yaml": SWEEP}
-    public |= {f"prey/{name}": f"{name} of mine\n" for name in _NUMBERED}
-    for files, mode in ((private, 0o600), (public, 0o644)):
-        for name, content in files.items():
-            path = home / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, "utf-8")
-            path.chmod(mode)
-    (home / "prey/deep").mkdir()
-    (home / "baits").mkdir()
-    common = scene.outside / "common.txt"
-    common.write_text("of the whole team\n", "utf-8")
-    common.chmod(0o660)
-
-
-def snapshot(*folders: Path) -> dict[str, object]:
-    """Return all below folders: kind, mode, owner, moment of the last change, and content or target."""
-    found: dict[str, object] = {}
-    for folder in folders:
-        for path in (folder, *everything(folder)):
-            info = os.lstat(path)
-            content: object = None
-            if stat.S_ISLNK(info.st_mode):
-                content = str(path.readlink())
-            elif stat.S_ISREG(info.st_mode):
-                content = path.read_bytes() if info.st_size < _LARGE_BYTES else info.st_size
-            found[str(path)] = (oct(info.st_mode), info.st_uid, info.st_gid, info.st_mtime_ns, content)
-    return found
-
-
-def _differences(before: dict[str, object], after: dict[str, object]) -> Iterator[str]:
-    for path in before.keys() | after.keys():
-        old, new = before.get(path), after.get(path)
-        if old != new:
-            word = "was created outside" if old is None else "was deleted outside" if new is None else "was changed"
-            yield f"{path} {word}: {str(old)[:150]} -> {str(new)[:150]}"
 
 
 def _tail(text: str) -> str:

@@ -42,8 +42,10 @@ def _assert_unheard(scene: Scene) -> None:
     assert not scene.heard.exists(), f"the victim called the colleague's server: {scene.heard.read_text()[:600]}"
 
 
-@pytest.mark.parametrize("owner", OWNERS)
-@pytest.mark.parametrize("verbs", VERBS)
+@pytest.mark.parametrize(
+    ("verbs", "owner"),
+    [*((verbs, "the colleague's") for verbs in VERBS), ("shipping", "the victim's by owner"), ("shipping", "a link")],
+)
 def test_the_server_that_a_root_names_is_asked_where_the_victim_has_named_it(
     scene: Scene, verbs: str, owner: str
 ) -> None:
@@ -59,8 +61,14 @@ def test_the_server_that_a_root_names_is_asked_where_the_victim_has_named_it(
     assert scene.named("mlflow-server.json", said), said
 
 
-@pytest.mark.parametrize("owner", ["the colleague's", "the victim's by owner"])
-@pytest.mark.parametrize("key", ["storage", "tracking_uri"])
+@pytest.mark.parametrize(
+    ("key", "owner"),
+    [
+        ("storage", "the victim's by owner"),
+        ("tracking_uri", "the victim's by owner"),
+        ("storage", "the colleague's"),
+    ],
+)
 def test_an_address_in_a_request_of_somebody_else_is_not_asked(scene: Scene, key: str, owner: str) -> None:
     port = listen(scene)
     request = json.loads((scene.root / "studies/mini/request.json").read_text("utf-8"))

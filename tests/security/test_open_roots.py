@@ -1,4 +1,4 @@
-"""A root that everybody may write is refused, and nothing is ever made for everybody; doctor names one that all read."""
+"""A root that everybody may write is refused, and nothing is made for everybody; doctor names one that all read."""
 
 import os
 import stat
@@ -15,8 +15,7 @@ WRITING = (("sync",), ("resume", "mini"), ("resume", "BEGUN"), ("report", "seek"
 ACTING = (("hold", "3"), ("cancel", "3"), ("ui",))
 
 
-@pytest.mark.parametrize("mode", [0o1777, 0o777, 0o2777, 0o3775 | 0o002])
-@pytest.mark.parametrize("verbs", [WRITING, ACTING], ids=["writing", "acting"])
+@pytest.mark.parametrize(("mode", "verbs"), [(0o1777, WRITING), (0o2777, ACTING), (0o772, WRITING[:1])])
 def test_a_root_that_everybody_may_write_is_refused(
     scene: Scene, verbs: tuple[tuple[str, ...], ...], mode: int
 ) -> None:
@@ -32,7 +31,7 @@ def test_a_root_that_everybody_may_write_is_refused(
         assert "chmod" in one.text, f"what to do is said: {one}"
 
 
-@pytest.mark.parametrize("mode", [0o1777, 0o777])
+@pytest.mark.parametrize("mode", [0o1777])
 def test_a_new_root_below_a_folder_of_everybody_is_its_owners_alone(scene: Scene, mode: int) -> None:
     """Such as /tmp or /scratch: what is made there is nobody else's."""
     scene.look()
@@ -47,7 +46,7 @@ def test_a_new_root_below_a_folder_of_everybody_is_its_owners_alone(scene: Scene
         assert not os.lstat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO), path
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o2775, 0o711])
+@pytest.mark.parametrize("mode", [0o755, 0o2775])
 def test_doctor_names_a_root_that_everybody_may_enter(scene: Scene, mode: int) -> None:
     with acting(scene.team.victim):
         scene.root.chmod(mode)
@@ -59,7 +58,7 @@ def test_doctor_names_a_root_that_everybody_may_enter(scene: Scene, mode: int) -
     assert lines[0].startswith(("warn", "FAIL")), lines
 
 
-@pytest.mark.parametrize("mode", [0o2770, 0o700, 0o2750])
+@pytest.mark.parametrize("mode", [0o2770, 0o700])
 def test_doctor_finds_nothing_in_a_root_that_others_cannot_enter(scene: Scene, mode: int) -> None:
     with acting(scene.team.victim):
         scene.root.chmod(mode)

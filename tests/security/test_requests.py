@@ -51,8 +51,11 @@ OWNERS: dict[str, Callable[[Scene, Path, str], None]] = {
 """Whose file it is: one of the colleague's, or one of the victim's that the team may write, under another name."""
 
 
-@pytest.mark.parametrize("owner", OWNERS)
-@pytest.mark.parametrize("what", REQUESTS)
+CASES = [(what, "the victim's by owner") for what in REQUESTS]
+CASES += [(what, "the colleague's") for what in ("setup", "folder")]
+
+
+@pytest.mark.parametrize(("what", "owner"), CASES)
 def test_a_request_of_somebody_else_is_not_obeyed(scene: Scene, what: str, owner: str) -> None:
     with acting(scene.team.colleague, umask=0o022):
         _own_files(scene, scene.lair)
@@ -76,8 +79,15 @@ def _own_files(scene: Scene, folder: Path) -> None:
     (folder / "slurm/v100.yaml").write_text(profile)
 
 
-@pytest.mark.parametrize("verb", [("resume", "mini"), ("sync",)], ids=" ".join)
-@pytest.mark.parametrize("name", ["sweeps/mini.yaml", "slurm/v100.yaml", "slurm"])
+@pytest.mark.parametrize(
+    ("name", "verb"),
+    [
+        ("sweeps/mini.yaml", ("resume", "mini")),
+        ("slurm/v100.yaml", ("resume", "mini")),
+        ("slurm", ("resume", "mini")),
+        ("slurm/v100.yaml", ("sync",)),
+    ],
+)
 def test_files_that_a_request_names_count_where_they_are_the_victims(
     scene: Scene, name: str, verb: tuple[str, ...]
 ) -> None:

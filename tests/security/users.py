@@ -55,7 +55,13 @@ def lacking() -> str:
     if os.geteuid() != 0:
         return "only root can make users"
     missing = [name for name in ("useradd", "userdel", "groupadd", "groupdel") if shutil.which(name) is None]
-    return f"{missing[0]} is not on this machine" if missing else ""
+    if missing:
+        return f"{missing[0]} is not on this machine"
+    if (closed := hidden_by()) and subprocess.run(
+        ["unshare", "-m", "true"], capture_output=True, check=False
+    ).returncode:
+        return f"{closed[0]} is closed to other users, and root may make no mount namespace here"
+    return ""
 
 
 @contextlib.contextmanager
