@@ -140,10 +140,10 @@ def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
 
 
 def read_owned(path: Path) -> tuple[str, int]:
-    """Return the text of a file and the number of the user who alone can have written it, seen on the file that was read.
+    """Return the text of a file and the number of the user who alone can have written it, seen on the open file.
 
-    OTHERS stands for a file that somebody else than its owner may write. Nothing, and this user, where there is no file;
-    raises as `read_text` does.
+    OTHERS stands for a file that more than its owner may write: it can have been renamed to this place. Nothing, and
+    this user, where there is no file; raises as `read_text` does.
     """
     with readable(path):
         try:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ class Request:
 def keep_request(root: Path, study: str, request: Request) -> None:
     """Remember the request in the study's folder."""
     words = {key: value for key, value in dataclasses.asdict(request).items() if key != "owner"}
-    content = json.dumps(words, indent=1)
+    content = json.dumps({"study": study, **words}, indent=1)
     write_atomically(ledger(root, study).path / "request.json", content, own=True)
 
 
@@ -65,7 +66,13 @@ def asked_by_another(root: Path, study: str) -> str:
 
 def request_of(root: Path, study: str) -> Request | None:
     """Return the request that `keep_request` kept, or None where there is none that this version understands."""
-    form = {"name": str, "words": [str], "folder": str, "profile": {"name": str}}
+    form = {
+        "study?": re.compile(re.escape(study)),
+        "name": str,
+        "words": [str],
+        "folder": str,
+        "profile": {"name": str},
+    }
     text, owner = read_owned(ledger(root, study).path / "request.json")
     content = parse_json(text, form)
     if content is None:

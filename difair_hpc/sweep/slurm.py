@@ -199,7 +199,7 @@ class SlurmCluster:
             return JobEnd(id=job)
         array, _, task = job.partition("_")
         wave = self._waves.of_array(array)
-        return JobEnd() if wave is None else wave.ends.get(int(task))
+        return JobEnd() if wave is None or not task.isdecimal() else wave.ends.get(int(task))
 
     def past(self, signature: str) -> Sequence[JobEnd]:
         """Return how the jobs left that were to begin a run, the oldest first."""
