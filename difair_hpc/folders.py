@@ -127,6 +127,20 @@ def rename(old: Path, new: Path) -> Path:
     return new
 
 
+def require_closed(root: Path) -> None:
+    """Refuse an output root in which everybody can write: nothing in it could be relied on.
+
+    Raises:
+        RootUnusable: names the folder, and what to do.
+    """
+    mode = root.stat().st_mode if root.is_dir() else 0
+    if mode & stat.S_IWOTH:
+        raise RootUnusable(
+            f"root={root} is writable for everybody (mode {stat.S_IMODE(mode):o}), so anybody could change its runs: "
+            f"chmod o-w {root}, or choose another folder with root=FOLDER. A team's belongs to its group, mode 2770."
+        )
+
+
 def keep_private(root: Path) -> None:
     """Let what this process makes be as private as the output root: a new one is nobody else's (0700).
 
@@ -135,12 +149,8 @@ def keep_private(root: Path) -> None:
     Raises:
         RootUnusable: everybody can write in it.
     """
+    require_closed(root)
     mode = root.stat().st_mode if root.is_dir() else 0o700
-    if mode & stat.S_IWOTH:
-        raise RootUnusable(
-            f"root={root} is writable for everybody (mode {stat.S_IMODE(mode):o}), so anybody could change its runs: "
-            f"chmod o-w {root}, or choose another folder with root=FOLDER. A team's belongs to its group, mode 2770."
-        )
     os.umask(~mode & 0o077)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from difair_hpc import config
 from difair_hpc.config import Settings
 from difair_hpc.errors import DataMissing, DifairError, Failure, InvalidValue, UserError
-from difair_hpc.folders import exists, possible_folder
+from difair_hpc.folders import exists, possible_folder, require_closed
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.space import foreseen
 from difair_hpc.sweep.spec import StudySpec
@@ -46,7 +46,8 @@ def needs_of_study(study: StudySpec, profile: Profile, where: Settings, folder: 
 
 def needs_of_run(benchmark: str, where: Settings) -> list[Need]:
     """Return what a single run needs: a folder and data."""
-    return [partial(_require_root, where.root, where.root, jobs=False), lambda: require_data([benchmark], where)]
+    root = partial(_require_root, where.root, where.root, jobs=False)
+    return [partial(require_closed, where.root), root, lambda: require_data([benchmark], where)]
 
 
 def all_missing(needs: Sequence[Need]) -> int:

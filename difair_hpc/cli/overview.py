@@ -1,18 +1,20 @@
 """Every run of the studies under a root: folders, queue and plan in one list; what the reading commands share."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from difair_hpc import config
 from difair_hpc.cli.clusters import request_of, rules_of, slurm_cluster, threads_asked
 from difair_hpc.cli.train import experiment
 from difair_hpc.errors import DataDamaged, DifairError, InvalidValue, NewerSchema, Unreadable
 from difair_hpc.files import read_json
+from difair_hpc.folders import exists
 from difair_hpc.runs.folder import run_folder, run_names
-from difair_hpc.runs.marks import read_mark
+from difair_hpc.runs.marks import Mark, read_mark
 from difair_hpc.runs.refused import Refusals, grouped
 from difair_hpc.runs.shown import run_count
 from difair_hpc.runs.tracking import default_uri
@@ -28,6 +30,9 @@ from difair_hpc.words import one_line
 
 if TYPE_CHECKING:
     from difair_hpc.sweep.slurm import SlurmCluster
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,13 +74,15 @@ def overview(where: config.Settings, names: Sequence[str] = ()) -> list[StudyOve
 
 
 def _stages(root: Path, study: str) -> list[dict[str, Any]]:
-    return list((ledger(root, study).description() or {"stages": []})["stages"])
+    described = _readable(ledger(root, study).description, None, [])  # `damaged_in_study` says so
+    return list((described or {"stages": []})["stages"])
 
 
 def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], *, first: int) -> StudyOverview:
-    request = request_of(where.root, name)
-    notes: list[str] = []
-    notes += damaged_in_study(ledger(where.root, name))
+    notes = damaged_in_study(ledger(where.root, name))
+    request = _readable(partial(request_of, where.root, name), None, notes)
+    if request is not None and request.asker:
+        notes.append(f"{request.asker} asked for it (request.json): what you do does not repeat their command")
     cluster: SlurmCluster | None = None
     jobs: tuple[Job, ...] = ()
     limits = Limits(parallel=1) if request is None else rules_of(request.profile)
@@ -86,9 +93,10 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
             jobs = tuple(cluster.jobs())
         except DifairError as error:
             notes.append(f"what SLURM would say is missing: {str(error).splitlines()[0]}")
-    if (mark := read_mark(ledger(where.root, name).path)).hold:
+    if (mark := _readable(partial(read_mark, ledger(where.root, name).path), Mark(), [])).hold:
         notes.append(f"nothing more of it is submitted: it was {mark.hold} by {mark.by}; difair resume {name}")
-    refused = read_json(ledger(where.root, name).path / "ticks.json", {"node": str, "message": str})
+    ticks = partial(read_json, ledger(where.root, name).path / "ticks.json", {"node": str, "message": str})
+    refused = _readable(ticks, None, [])
     if refused is not None:
         again = "run difair sweep --tick from cron, or difair resume"
         notes.append(f"jobs could not carry the study on ({refused['node']}: {refused['message']}); {again}")
@@ -106,12 +114,27 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
             used[row.signature] = view.state.threads
             place: dict[str, Any] = {"index": first + len(rows), "study": name, "stage": stage["name"]}
             epochs = row.epochs or _epochs(where.root, row.signature)
+            if epochs is None and exists(run_folder(where.root, row.signature).path):
+                row = replace(row, note=_joined(row.note, "its spec.json is damaged"))
             rows.append(replace(row, **place, parameters=trial["parameters"], epochs=epochs))
     asked = None if request is None else threads_asked(request.profile)
     notes += _fewer_threads([*used.values()], asked)
     share = 1 / request.profile.runs_per_gpu if request is not None and request.profile.has_gpus else None
     told: dict[str, Any] = {"jobs": jobs, "notes": tuple(notes), "threads": asked, "gpu_share": share}
     return StudyOverview(study=name, rows=_with_time_left(rows), **told)
+
+
+def _readable(read: Callable[[], T], otherwise: T, notes: list[str]) -> T:
+    """Return what is read, or else something in its place, and put down why."""
+    try:
+        return read()
+    except Unreadable as error:
+        notes.append(str(error))
+        return otherwise
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _fewer_threads(used: Sequence[int | None], asked: int | None) -> list[str]:
@@ -163,7 +186,7 @@ def _row(view: TrialView, job: Job | None, limits: Limits) -> RunRow:
     return RunRow(
         signature=state.signature,
         state=word,
-        note=note,
+        note=_joined(note, state.damage),
         job=one_line(job.id if job is not None else state.job),
         node=one_line((job.node if job is not None else "") or state.node),
         epoch=state.epoch,

@@ -20,15 +20,15 @@ def privacy_check(root: Path) -> Check:
     mode = f"mode {stat.S_IMODE(found.st_mode):o}"
     if found.st_mode & stat.S_IWOTH:
         return Check("FAIL", _WHAT, f"everybody can change runs ({mode})", f"chmod o-w {root}")
+    if found.st_mode & stat.S_IROTH:
+        advice = f"chmod o-rwx {root}"
+        return Check("warn", _WHAT, f"everybody here can read specs, logs and models in {root} ({mode})", advice)
     if others_write(found):
         said = f"group {_group(found.st_gid)} can change runs, results and models ({mode}), not what you execute"
         return Check("ok", _WHAT, f"{said}: see {manual('security.md')}")
     if (place := others_replace(root)) not in (None, root):
         said = f"others can write in {place}, and so put another folder in the place of {root}"
         return Check("warn", _WHAT, said, "choose root=FOLDER in a folder of your own, or have its sticky bit set")
-    if found.st_mode & stat.S_IROTH:
-        advice = f"chmod 700 {root}, or 750 for its group"
-        return Check("warn", _WHAT, f"everybody here can read its specs, logs and models ({mode})", advice)
     owner = "" if place is None else f" it is {name_of(found.st_uid)}'s,"
     return Check("ok", _WHAT, f"nobody else can change it:{owner} {mode}")
 

@@ -4,6 +4,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 from difair_hpc import config
@@ -14,7 +15,7 @@ from difair_hpc.cli.preview import confirm, preview
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import folders, places_of, sweep_files
 from difair_hpc.errors import ClusterUnreachable, InvalidValue, RunBusy
-from difair_hpc.folders import keep_private, usable_folder
+from difair_hpc.folders import keep_private, require_closed, usable_folder
 from difair_hpc.runs.attempts import Attempt
 from difair_hpc.runs.code import freeze
 from difair_hpc.runs.place import allocation_end
@@ -86,7 +87,11 @@ def _needs(arguments: argparse.Namespace, study: StudySpec, profile: Profile, wh
             raise InvalidValue("cluster", where.cluster, "a profile of SLURM jobs with --detach or --tick")
 
     folder = ledger(where.root, study.name).path
-    return [jobs, *needs_of_study(study, profile, where, folder, submits=not arguments.tick)]
+    return [
+        partial(require_closed, where.root),
+        jobs,
+        *needs_of_study(study, profile, where, folder, submits=not arguments.tick),
+    ]
 
 
 def _stages(root: Path, study: str) -> Collection[str] | None:

@@ -12,7 +12,7 @@ from difair_hpc.files import fits, read_json, write_atomically, write_once
 from difair_hpc.folders import exists, names_in, usable_folder
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import views
-from difair_hpc.runs.marks import Hold, read_mark
+from difair_hpc.runs.marks import Hold, is_lost, read_mark
 from difair_hpc.runs.spec import SCHEMA, RunSpec, run_spec_from_file
 from difair_hpc.words import is_name
 
@@ -54,6 +54,8 @@ class RunState:
     attempts: int = 0
     message: str = ""
     """The error of a failed attempt, or which file of the run is damaged."""
+    damage: str = ""
+    """Which small file of the run is there and cannot be used, though it goes on without it."""
     kind: str = ""
     """Why the newest attempt ended, once the engine has looked at it: one of sweep/ends.py."""
     hold: Hold = ""
@@ -156,9 +158,10 @@ class RunFolder:
                 result=result,
             )
         attempts, hold = views(self.path), read_mark(self.path).hold
+        damage = f"{self.path / 'mark.json'} is damaged, and holds nothing back" if is_lost(self.path) else ""
         lost = f"{self.path / 'result.json'} is damaged" if exists(self.path / "result.json") else ""
         if not attempts:
-            return RunState(signature=self.signature, status="new", hold=hold, message=lost)
+            return RunState(signature=self.signature, status="new", hold=hold, message=lost, damage=damage)
         last = attempts[-1]
         position = last.end or last.beat
         return RunState(
@@ -170,6 +173,7 @@ class RunFolder:
             accuracy=position.get("accuracy"),
             attempts=last.number,
             message=str((last.end or {}).get("message", "")) or lost,
+            damage=damage,
             kind=last.kind,
             hold=hold,
             node=last.place.node,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from difair_hpc.files import read_json, write_atomically
+from difair_hpc.folders import exists
 
 Hold = Literal["", "held", "cancelled", "pruned"]
 """held: until `difair release`; cancelled: until `difair resume`; pruned: until a user, or another stage, wants the
@@ -49,6 +50,11 @@ def read_mark(folder: Path) -> Mark:
     content = read_json(folder / "mark.json", FORM) or {}
     known = {key: value for key, value in content.items() if key in Mark.__dataclass_fields__}
     return Mark(**{**known, **{key: tuple(known.get(key, ())) for key in ("jobs", "pruned_in")}})
+
+
+def is_lost(folder: Path) -> bool:
+    """Whether there is a mark that nobody can read."""
+    return read_json(folder / "mark.json", FORM) is None and exists(folder / "mark.json")
 
 
 def end_pruning(folder: Path) -> None:

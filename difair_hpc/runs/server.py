@@ -5,6 +5,7 @@ from pathlib import Path
 
 from difair_hpc.errors import UserError
 from difair_hpc.files import parse_json, read_owned
+from difair_hpc.folders import exists
 from difair_hpc.user import is_trusted, name_of
 
 CREDENTIALS = "~/.mlflow/credentials"
@@ -33,7 +34,9 @@ def server_of(root: Path) -> str:
 def distrusted(root: Path) -> str:
     """Return why the server that an output root names is not used, and what to do; nothing: it is, or there is none."""
     address, owner = _named(root)
-    if not address or is_trusted(owner):
+    if not address:
+        return f"{address_file(root)} names no server: remove it" if exists(address_file(root)) else ""
+    if is_trusted(owner):
         return ""
     return (
         f"{address_file(root)} is {name_of(owner)}'s and names the server {address}; nothing is sent there. "

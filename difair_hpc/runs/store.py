@@ -6,6 +6,7 @@ after a run was made, all that stand for the same thing are read: the first by i
 
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,7 @@ PARENT = "mlflow.parentRunId"
 ROOT = "difair.root"
 """Tag for the output root: several may ship to one server, with studies of one name and the same runs in them."""
 
+_ROOT_NAME = re.compile(r"[\w-]{1,64}")
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"}
 """Words of MLflow's store of a database by which it refuses what it is given."""
 
@@ -231,7 +233,10 @@ def root_name(root: Path) -> str:
     """Return the name of an output root in MLflow, which it keeps wherever it is moved."""
     path = root / "mlflow.root"
     write_once(path, uuid.uuid4().hex[:12])
-    return read_text(path)
+    name = read_text(path)
+    if not _ROOT_NAME.fullmatch(name):
+        raise Failure(f"{path} is damaged: remove it, and this root gets another name in MLflow.")
+    return name
 
 
 def settle(client: "MlflowClient", run: "Run", status: str, end: float | None = None) -> None:

@@ -114,8 +114,11 @@ class Ledger:
             if point + ending != ".jsonl":
                 continue
             form = _RUNG if stem.endswith(".rungs") else _TRIAL
-            lines = [line for line in read_text(self.path / name).splitlines() if line]
-            found[name] = len(lines) - sum(1 for _ in self._lines(stem, form))
+            try:
+                lines = [line for line in read_text(self.path / name).splitlines() if line]
+                found[name] = len(lines) - sum(1 for _ in self._lines(stem, form))
+            except Unreadable:
+                found[name] = 1
         return {name: lost for name, lost in found.items() if lost}
 
     def describe(self, content: Mapping[str, Any]) -> None:
