@@ -1,19 +1,34 @@
-"""`difair ui`: MLflow's own pages on the configured store, on the loopback interface only: it asks for no password."""
+"""`difair ui`: MLflow's own pages on the configured store, for whoever has the password that this start prints.
+
+They are on the loopback interface, which on a login node is everybody's.
+"""
 
 import argparse
 import os
+import secrets
+import signal
+import socket
+import stat
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from difair_hpc import config
 from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import manual, places_of
 from difair_hpc.errors import InvalidValue, UserError
-from difair_hpc.launch import SAFE_PATH
-from difair_hpc.runs.server import WITHOUT_JOBS
+from difair_hpc.runs.door import Door, digest, guarded
+from difair_hpc.runs.fence import Fence, below, path_of
+from difair_hpc.runs.moved import ARTIFACTS
+from difair_hpc.runs.sqlite import is_sqlite, sqlite_path
 from difair_hpc.runs.tracking import default_uri
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+USER = "difair"
+"""Browsers ask for a name as well; any does."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,14 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Bring the store up to date, then become MLflow's server; does not return while it serves."""
+    """Bring the store up to date, then be MLflow's server; does not return while it serves."""
     where = config.settings_only(arguments.words)
     uri = where.tracking_uri or default_uri(where.root)
     if uri.startswith(("http://", "https://")):
         raise UserError(f"{uri} is a server already: open it in a browser.")
     if arguments.host not in _LOOPBACK:
         advice = (
-            "These pages ask for no password, so they stay on this machine (from another: "
+            "These pages are for you alone, so they stay on this machine (from another: "
             "ssh -L 5000:127.0.0.1:5000 HOST). For a team there is a server with accounts: "
             f"python {places_of('slurm')[-1] / 'services/control.py'} --help, and {manual('services.md')}."
         )
@@ -42,23 +57,74 @@ def run(arguments: argparse.Namespace) -> int:
     store = where.root / "mlflow.db"
     if not where.tracking_uri and not store.exists():
         raise UserError(f"there is no MLflow store in {where.root} yet; difair train or difair sweep makes it.")
-    from difair_hpc.cli.sync import synchronise
-    from difair_hpc.runs.tracking import pages
+    _require_private_output()
+    with _ears(arguments.host, arguments.port) as ears:
+        from difair_hpc.cli.sync import synchronise
+        from difair_hpc.runs.tracking import pages
 
-    screen = console()
-    shown = where.tracking_uri or store
-    screen.print(f"{shown} is brought up to date with {where.root / 'runs'} first", soft_wrap=True)
-    _, unreadable = synchronise(where)
-    for problem in unreadable:
-        screen.print(f"left out: {problem}", soft_wrap=True)
-    named = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    address = f"http://{named}:{arguments.port}"
-    for name, page in pages(uri).items():
-        screen.print(f"{name:16}{address}/{page}", soft_wrap=True)
-    screen.print(f"MLflow on {address} (Ctrl-C ends it)", soft_wrap=True)
-    sys.stdout.flush()
+        screen = console()
+        shown = where.tracking_uri or store
+        screen.print(f"{shown} is brought up to date with {where.root / 'runs'} first", soft_wrap=True)
+        _, unreadable = synchronise(where)
+        for problem in unreadable:
+            screen.print(f"left out: {problem}", soft_wrap=True)
+        named = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+        address, password = f"http://{named}:{arguments.port}", secrets.token_urlsafe(18)
+        for name, page in pages(uri).items():
+            screen.print(f"{name:16}{address}/{page}", soft_wrap=True)
+        screen.print(f"MLflow on {address} (Ctrl-C ends it)", soft_wrap=True)
+        screen.print(f"Log in as {USER} with the password {password} (a new one at each start)", soft_wrap=True)
+        sys.stdout.flush()
+        serve(uri, where.root, ears, digest(password), port=arguments.port)
+    return 0
+
+
+def serve(uri: str, root: Path, ears: socket.socket, secret: bytes, *, port: int) -> None:
+    """Serve MLflow's pages until Ctrl-C."""
+    from difair_hpc.runs import mlflow_app
+
     # MLflow's own list of trusted names holds patterns such as 10.*, which a page of 10.evil.example could use.
-    trusted = ",".join(f"{name}:{arguments.port}" for name in ("127.0.0.1", "localhost", "[::1]"))
-    command = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", arguments.host]
-    command += ["--port", str(arguments.port), "--workers", "1", "--allowed-hosts", trusted]
-    os.execve(sys.executable, command, {**os.environ, **SAFE_PATH, **WITHOUT_JOBS})
+    door = Door(names=[f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")], secret=secret)
+    fences = list(_fences(uri, root))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # else it would leave the folder behind
+            signal.signal(number, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="difair-ui-") as own, suppress(KeyboardInterrupt):
+        mlflow_app.own_temporary_files(Path(own))
+        mlflow_app.prepare(
+            store=uri, fences=fences, names=door.names, proxied=False, admits=lambda place: below(fences, place)
+        )
+        mlflow_app.serve(guarded(mlflow_app.without_accounts(), door), ears=ears, quiet=True)
+
+
+def _fences(uri: str, root: Path) -> Iterator[Fence]:
+    """Yield the folders whose artifacts are shown: that of the output root, and MLflow's own beside another store."""
+    yield Fence(root / ARTIFACTS)
+    if is_sqlite(uri):
+        beside = (sqlite_path(uri) or root).absolute().parent
+        yield from (Fence(beside / name) for name in (ARTIFACTS, "mlruns"))
+    elif "://" not in uri or uri.startswith("file:"):
+        yield Fence(Path(path_of(uri)))
+
+
+def _ears(host: str, port: int) -> socket.socket:
+    """Return a socket on which nobody answers yet: no other user can take the port once its address is printed."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UserError(
+            f"--host {host} --port {port} cannot be used: {os.strerror(error.errno or 0)}. Choose another --port."
+        ) from error
+
+
+def _require_private_output() -> None:
+    """Refuse to print a password into a file that others can read."""
+    try:
+        mode = os.fstat(sys.stdout.fileno()).st_mode
+    except (OSError, ValueError):  # no file at all
+        return
+    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        raise UserError(
+            "standard output is a file that others can read, and the password for MLflow's pages would be in it: "
+            "chmod 600 it first, or start difair ui in a terminal."
+        )

@@ -17,6 +17,7 @@ from difair_hpc.runs.folder import run_folder
 from tests.cli.made import command, typed
 from tests.cli.test_sweep_ends import FINAL
 from tests.marks import USES_MLFLOW
+from tests.mlflow_server import free_port
 from tests.runs.shown import put_points
 from tests.sweep.made import finish
 
@@ -108,11 +109,11 @@ def test_ui_says_that_it_writes_and_into_the_copy_alone(
 ) -> None:
     other = Path(shutil.copytree(root, tmp_path / "B"))
     before = tree(root)
-    served: list[list[str]] = []
-    monkeypatch.setattr("difair_hpc.cli.ui.os.execve", lambda _, command, __: served.append(command))
+    served: list[str] = []
+    monkeypatch.setattr("difair_hpc.cli.ui.serve", lambda uri, *_, **__: served.append(uri))
     capsys.readouterr()
-    main(["ui", f"root={other}"])
+    assert main(["ui", f"root={other}", "--port", str(free_port())]) == 0
     assert f"{other}/mlflow.db is brought up to date with {other}/runs first" in capsys.readouterr().out
-    assert f"sqlite:///{other}/mlflow.db" in served[0]
+    assert served == [f"sqlite:///{other}/mlflow.db"]
     assert tree(root) == before
     assert all(place.startswith((other / "mlartifacts").as_uri()) for place in artifacts(other))

@@ -1,9 +1,11 @@
 """MLflow's own pages after a real study: runs with their metrics, two of them compared, the report to read."""
 
+import base64
 import http.client
 import json
 import os
 import re
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests import short
-from tests.browser import Browser
+from tests.browser import Browser, opened
 from tests.cli.made import Running, until
 from tests.conftest import FOREIGN_PREFIXES
 from tests.mlflow_server import free_port
@@ -25,6 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 STUDY = short.study(1)
 NAMES = {"alpha=6", "alpha=10", "digits cross_entropy split=0 seed=0", "digits difair split=0 seed=0 alpha=10"}
 WINDOW = (1700, 1100)
+RUNS = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +38,13 @@ class Served:
     server: str
     page: str
     """What `difair ui` printed for the study."""
+    password: str
+    """What it printed to log in with."""
+
+    @property
+    def rights(self) -> dict[str, str]:
+        """The header by which a client logs in."""
+        return logged_in(self.password)
 
 
 @pytest.fixture(scope="module")
@@ -49,27 +59,50 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         with Running("sweep", "mini", "root=o", "cluster.parallel=2", "cluster.threads=1", cwd=here) as sweep:
             assert sweep.process.wait() == 0, sweep.text()
         server = f"http://127.0.0.1:{free_port()}"  # when it is needed: another may take it meanwhile
-        with Running("ui", "--port", server.rpartition(":")[2], "root=o", cwd=here) as ui:
-            serves = f"MLflow on {server}"
-            until(lambda: (serves in ui.text() and answers(f"{server}/health")) or not ui.alive(), running=ui)
+        umask = os.umask(0o077)  # what it prints into may be read by nobody else
+        try:
+            ui = Running("ui", "--port", server.rpartition(":")[2], "root=o", cwd=here)
+        finally:
+            os.umask(umask)
+        with ui:
+            until(lambda: "with the password" in ui.text() or not ui.alive(), running=ui)
             assert ui.alive(), ui.text()
+            assert f"MLflow on {server} " in ui.text()
             (line,) = (line for line in ui.text().splitlines() if line.startswith("mini "))
-            yield Served(root=here / "o", server=server, page=line.split()[1])
+            password = ui.text().partition("with the password ")[2].split()[0]
+            until(lambda: answers(f"{server}/health", password) or not ui.alive(), running=ui)
+            yield Served(root=here / "o", server=server, page=line.split()[1], password=password)
+            os.kill(ui.pid, signal.SIGTERM)
+            assert ui.process.wait() == 0
 
 
-def answers(url: str) -> bool:
+@pytest.fixture(scope="module")
+def browser(served: Served) -> Iterator[Browser]:
+    """Chromium after a login: the browser keeps name and password for this address."""
+    with opened() as browser:
+        browser.open(served.server.replace("http://", f"http://difair:{served.password}@"))
+        yield browser
+
+
+def answers(url: str, password: str) -> bool:
+    request = urllib.request.Request(url, headers=logged_in(password))
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError):
         return False
+
+
+def logged_in(password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'difair:{password}'.encode()).decode()}"}
 
 
 def study_run(served: Served) -> str:
     """Return the address of the MLflow run that stands for the study."""
     question = {"experiment_ids": [experiment(served)], "filter": "tags.`difair.kind` = 'study'"}
     url = f"{served.server}/api/2.0/mlflow/runs/search"
-    request = urllib.request.Request(url, json.dumps(question).encode(), {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", **served.rights}
+    request = urllib.request.Request(url, json.dumps(question).encode(), headers)
     with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
         (run,) = json.load(answer)["runs"]
     return f"{served.server}/#/experiments/{experiment(served)}/runs/{run['info']['run_id']}"
@@ -105,7 +138,7 @@ def test_a_page_of_another_name_reads_nothing(served: Served) -> None:
     answered = {}
     for host in (place, f"localhost:{port}", f"evil.example:{port}", f"10.evil.example:{port}"):
         connection = http.client.HTTPConnection(place, timeout=HANG_SECONDS)
-        connection.request("GET", "/api/2.0/mlflow/experiments/search?max_results=1", headers={"Host": host})
+        connection.request("GET", RUNS, headers={"Host": host, **served.rights})
         answered[host.partition(":")[0]] = connection.getresponse().status
         connection.close()
     assert answered == {"127.0.0.1": 200, "localhost": 200, "evil.example": 403, "10.evil.example": 403}
@@ -172,3 +205,10 @@ def test_tables_and_the_description_are_shown(browser: Browser, served: Served, 
     waited(browser, "return document.body.innerText.includes('Study mini')", tmp_path / "study.png")
     tables = browser.script("return [...document.querySelectorAll('table')].map(one => one.innerText)")
     assert any("Cross-entropy" in table for table in tables)
+
+
+def test_the_page_stays_closed_without_the_password(served: Served) -> None:
+    with opened() as browser:
+        browser.open(served.page, size=WINDOW)
+        assert "A user and a password are needed." in browser.script("return document.body.innerText")
+        assert browser.script("return document.scripts.length") == 0

@@ -27,7 +27,7 @@ def left_out(*_: object, **__: object) -> None:
 @pytest.mark.parametrize("part", range(2))
 def test_odd_words_end_in_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("difair_hpc.cli.ui.os.execve", left_out)
+    monkeypatch.setattr("difair_hpc.cli.ui.serve", left_out)
     monkeypatch.setattr("difair_hpc.drill.drill.executed", left_out)
     monkeypatch.setattr("difair_hpc.data.catalogue._fetch", refused)
     (tmp_path / "kept").write_text("by the user")
