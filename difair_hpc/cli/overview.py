@@ -115,7 +115,7 @@ def _study(where: config.Settings, name: str, stages: Sequence[dict[str, Any]], 
             place: dict[str, Any] = {"index": first + len(rows), "study": name, "stage": stage["name"]}
             epochs = row.epochs or _epochs(where.root, row.signature)
             if epochs is None and exists(run_folder(where.root, row.signature).path):
-                row = replace(row, note=_joined(row.note, "its spec.json is damaged"))
+                row = replace(row, note=_joined(row.note, f"runs/{row.signature}/spec.json is damaged"))
             rows.append(replace(row, **place, parameters=trial["parameters"], epochs=epochs))
     asked = None if request is None else threads_asked(request.profile)
     notes += _fewer_threads([*used.values()], asked)

@@ -14,7 +14,7 @@ from difair_hpc import config
 from difair_hpc.cli.gather import split_pictures, study_costs, study_histories, study_images, study_rows
 from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.overview import lacking
-from difair_hpc.cli.screen import console
+from difair_hpc.cli.screen import complain, console
 from difair_hpc.errors import InvalidValue, UserError
 from difair_hpc.folders import keep_private
 from difair_hpc.runs.server import server_of
@@ -51,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         study = study_rows(where.root, name, rescore=arguments.rescore)
         tables = study_tables(study, study_images(where.root, study))
+        for problem in dict.fromkeys(problem for stage in study.stages for problem in stage.problems):
+            complain(problem)
         console().out(json.dumps({key: records(table) for key, table in tables.items()}, indent=1))
         return 0
     keep_private(where.root)

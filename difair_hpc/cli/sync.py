@@ -2,17 +2,22 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from difair_hpc import config
 from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
-from difair_hpc.errors import RunBusy, UserError
+from difair_hpc.errors import RunBusy, Unreadable, UserError
 from difair_hpc.folders import exists, keep_private, possible_folder
 from difair_hpc.runs.folder import run_folder, run_names
 from difair_hpc.runs.shown import placed, run_count
 from difair_hpc.sweep.ledger import ledger, studies
 from difair_hpc.sweep.pruning import pruned_runs
 from difair_hpc.words import counted
+
+if TYPE_CHECKING:
+    from difair_hpc.runs.tracking import Tracker
 
 _REBUILT_FROM = {"book", "axes", "objectives", "sampler"}
 """Keys of a stage without which Optuna's study cannot be made again."""
@@ -70,25 +75,36 @@ def synchronise(where: config.Settings, *, retry: bool = False) -> tuple[int, li
         trackers.append(Tracker(uri, root=where.root, study=study, draw=draw_run, retry=retry))
         return trackers[-1]
 
+    unread: list[str] = []
     for name in studies(where.root):
-        tracker, book = tracker_of(name), ledger(where.root, name)
-        described = book.description() or {"stages": []}
-        pruned = {one["name"]: pruned_runs(book, one.get("book", ""), where.root) for one in described["stages"]}
-        for signature, places in placed(described).items():
-            known.add(signature)
-            for stage, label in places:
-                reason = pruned[stage].get(signature, "")
-                tracker.ship(run_folder(where.root, signature), stage=stage, label=label, pruned=reason)
-        if described["stages"] and all(stage["complete"] for stage in described["stages"]):
-            tracker.finish_study()
+        try:
+            known |= _ship_study(where.root, name, tracker_of(name))
+        except Unreadable as error:
+            unread.append(str(error))
     single = [name for name in run_names(where.root) if name not in known]
     tracker = tracker_of(experiment(uri))
     for signature in single:
         tracker.ship(run_folder(where.root, signature), stage=STAGE, label=signature)
     reap(uri, where.root)
     incomplete = {signature for tracker in trackers for signature in tracker.incomplete}
-    missing = [problem for tracker in trackers for problem in tracker.problems]
+    missing = [*unread, *(problem for tracker in trackers for problem in tracker.problems)]
     return len({*known, *single} - incomplete), list(dict.fromkeys(missing))
+
+
+def _ship_study(root: Path, name: str, tracker: "Tracker") -> set[str]:
+    """Ship the runs of a study, and its report where it is complete; return their signatures."""
+    book = ledger(root, name)
+    described = book.description() or {"stages": []}
+    pruned = {one["name"]: pruned_runs(book, one.get("book", ""), root) for one in described["stages"]}
+    shipped: set[str] = set()
+    for signature, places in placed(described).items():
+        shipped.add(signature)
+        for stage, label in places:
+            reason = pruned[stage].get(signature, "")
+            tracker.ship(run_folder(root, signature), stage=stage, label=label, pruned=reason)
+    if described["stages"] and all(stage["complete"] for stage in described["stages"]):
+        tracker.finish_study()
+    return shipped
 
 
 def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tuple[int, int]:

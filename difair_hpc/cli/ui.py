@@ -20,10 +20,11 @@ from difair_hpc.cli.needs import require_root
 from difair_hpc.cli.screen import console
 from difair_hpc.config.places import manual, places_of
 from difair_hpc.errors import InvalidValue, UserError
+from difair_hpc.folders import keep_private
 from difair_hpc.runs.door import Door, digest, guarded
 from difair_hpc.runs.fence import Fence, below, path_of
 from difair_hpc.runs.moved import ARTIFACTS
-from difair_hpc.runs.sqlite import is_sqlite, sqlite_path
+from difair_hpc.runs.sqlite import is_sqlite, own_store, sqlite_path
 from difair_hpc.runs.tracking import default_uri
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -54,9 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.port < 65536:
         raise InvalidValue("--port", arguments.port, "a port from 1 to 65535")
     require_root(where, arguments.words)
-    store = where.root / "mlflow.db"
+    keep_private(where.root)
+    store = own_store(where.root)
     if not where.tracking_uri and not store.exists():
-        raise UserError(f"there is no MLflow store in {where.root} yet; difair train or difair sweep makes it.")
+        raise UserError(f"there is no MLflow store of {where.root} yet; difair train or difair sweep makes it.")
     _require_private_output()
     with _ears(arguments.host, arguments.port) as ears:
         from difair_hpc.cli.sync import synchronise

@@ -131,7 +131,7 @@ def in_store(scene: Scene, *statements: str) -> None:
     """Change MLflow's store, and put it there as a file of one's own."""
     store = scene.root / "mlflow.db"
     own = store.with_name("own.db")
-    own.write_bytes(store.read_bytes())
+    own.write_bytes(scene.store)
     with closing(sqlite3.connect(own)) as database:
         for statement in statements:
             database.execute(statement)

@@ -34,6 +34,8 @@ class Scene:
     modes: dict[Path, int] = field(default_factory=dict, repr=False)
     kept: list[Kept] = field(default_factory=list, repr=False)
     names: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    store: bytes = field(default=b"", repr=False)
+    """What the victim's MLflow store holds, as he could have given it to the colleague."""
     heard: Path | None = None
     """What a listener of the colleague's was sent."""
 
@@ -55,6 +57,12 @@ class Scene:
     def outside(self) -> Path:
         """A folder of the same team that is no root."""
         return self.base / "outside"
+
+    @property
+    def own(self) -> Path:
+        """The victim's own folder for the root: his MLflow store, code, logs and scripts."""
+        (place,) = (self.base / "state-victim/difair").iterdir()
+        return place
 
     @property
     def lair(self) -> Path:
@@ -108,6 +116,7 @@ class Scene:
         assert said.code == 0, f"the victim's own commands fail: {said}"
         self.names = self._named()
         self._lighten()
+        self.store = (self.own / "mlflow.db").read_bytes()
         self.kept = [
             Kept(self.base / name, self.base / "kept" / name) for name in ("root", "homes", "outside", "state-victim")
         ]

@@ -125,5 +125,6 @@ def test_a_store_that_names_an_older_place_is_not_adopted_into_anothers(scene: S
 def test_sqlite_deletes_nothing_that_a_journal_names(scene: Scene) -> None:
     """A rollback journal beside the store names a super-journal: whoever opens the store removes that file."""
     with scene.colleague():
+        (scene.root / "mlflow.db").write_bytes(scene.store)
         plant.hot_journal(scene.root / "mlflow.db", scene.rc)
     scene.assert_spared(scene.difair(("sync",)))

@@ -87,7 +87,7 @@ def test_whatever_is_planted_in_a_root_stays_there(scene: Scene, part: int) -> N
         scene.lay()
         with acting(scene.team.victim):
             if chance.random() < 0.1:
-                (scene.root / "mlflow.db").unlink()  # so that everything is shipped
+                (scene.own / "mlflow.db").unlink()  # so that everything is shipped
         done = []
         paths = _paths(scene, chance)
         baits = [scene.bait(scene.path(text)) for text in paths]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,28 +139,21 @@ def test_a_wave_of_somebody_else_is_not_executed(scene: Scene) -> None:
 
 @pytest.mark.parametrize("how", ["a folder of the colleague's", "a folder of the victim's"])
 def test_the_script_of_a_job_executes_the_victims_code_alone(scene: Scene, how: str) -> None:
-    """The copy of the code in the root is replaced between submission and start."""
-    script = scene.root / "studies/mini/waves/0001.sbatch"
-    (code,) = (scene.root / "code").iterdir()
+    """Between submission and start, a copy of the code is put where earlier versions kept it."""
+    (script,), (code,) = (scene.own / "scripts").glob("*.sbatch"), (scene.own / "code").iterdir()
     failed = scene.runs("mini")[1]
+    with acting(scene.team.victim):
+        launch = (code / "difair_hpc/launch.py").read_text()
     with scene.colleague():
         evil = failed if "victim" in how else scene.root / "evil"
-        shutil.copytree(code / "difair_hpc", evil / "difair_hpc")
         mark = f"from pathlib import Path\nPath('{scene.loot}/mark').touch()\n"
-        plant.put(evil / "difair_hpc/launch.py", mark)
-        (scene.root / "code").rename(scene.root / "old")
+        (evil / "difair_hpc").mkdir(parents=True)
+        plant.put(evil / "difair_hpc/launch.py", mark + launch)
         (scene.root / "code").mkdir()
-        evil.rename(code)
-    assert how.endswith("victim's") == (os.lstat(code).st_uid == scene.team.victim.uid)
-    done = scene.victim(Command(code="tests.security.commands:shell", words=(str(script),)))
-    scene.assert_spared(done)
-
-
-def test_code_that_is_there_already_is_used_where_it_is_the_victims(scene: Scene) -> None:
-    (code,) = (scene.root / "code").iterdir()
-    with scene.colleague():
-        plant.away(code)
-        shutil.copytree(code.with_name(f"{code.name}.aside"), code)
+        evil.rename(scene.root / "code" / code.name)
+    assert how.endswith("victim's") == (os.lstat(scene.root / "code" / code.name).st_uid == scene.team.victim.uid)
+    scene.assert_spared(scene.victim(Command(code="tests.security.commands:shell", words=(str(script),))))
     said = scene.difair(("resume", "mini"))
     scene.assert_spared(said)
-    assert f"{code}/" not in scene.submitted()
+    assert f"{scene.root / 'code'}/" not in scene.submitted()
+    assert f"{scene.own / 'code'}/" in scene.submitted()

@@ -34,18 +34,21 @@ READING = (("status",), ("status", "-f", "json"), ("why", "1"), ("logs", "3"), (
 NEEDED_BY_ALL = {
     "studies/mini/study.json": (("status",), ("sync",), ("resume", "mini")),
     "studies/mini/{book}.jsonl": (("status",), ("resume", "mini")),
-    ".mlflow.lock": (("sync",),),
     "mlflow.root": (("sync",),),
-    "mlflow.db": (("sync",), ("doctor",)),
     "mlflow-server.json": (("status",), ("sync",)),
+}
+"""Files without which a whole command cannot do its work, and the commands."""
+REPLACED = {
+    ".mlflow.lock": (("sync",),),
+    "mlflow.db": (("sync",), ("doctor",)),
     "studies/mini/optuna.journal": (("sync",),),
     "jobs/4711_2_0_log.err": (("status",), ("why", "3"), ("logs", "3")),
     "studies/mini/tick.wanted": (("resume", "mini"),),
 }
-"""Files without which a whole command cannot do its work, and the commands."""
+"""Files that something else stands for: a claim for the lock, a new journal, the victim's own store and logs."""
 PAIRS = [
     (path, kind)
-    for row, path in enumerate(NEEDED_BY_ALL)
+    for row, path in enumerate({**NEEDED_BY_ALL, **REPLACED})
     for column, kind in enumerate(KINDS)
     if SCALE > 1 or kind == "pipe" or (row + column) % 6 == 3
 ]
@@ -67,12 +70,12 @@ def test_bad_files_cost_a_line_each(scene: Scene, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "kind"), PAIRS)
-def test_a_bad_file_that_all_need_is_named(scene: Scene, path: str, kind: str) -> None:
+def test_a_bad_file_that_all_need_is_named_or_replaced(scene: Scene, path: str, kind: str) -> None:
     with scene.colleague():
         KINDS[kind](scene.path(path))
-    said = scene.difair(*NEEDED_BY_ALL[path])
+    said = scene.difair(*{**NEEDED_BY_ALL, **REPLACED}[path])
     scene.assert_spared(said)
-    assert scene.named(scene.path(path).name, said), said
+    assert path in REPLACED or scene.named(scene.path(path).name, said), said
 
 
 @pytest.mark.parametrize("kind", ["pipe", "huge", "folder"])
