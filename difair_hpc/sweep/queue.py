@@ -19,9 +19,10 @@ from pathlib import Path
 
 from difair_hpc.disk import locked
 from difair_hpc.errors import ClusterUnreachable, DifairError, Failure
-from difair_hpc.files import read_json, write_atomically
+from difair_hpc.files import parse_json, read_owned, write_atomically
 from difair_hpc.sweep.commands import Command, Pauses
 from difair_hpc.sweep.jobs import JobEnd
+from difair_hpc.user import OTHERS
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,8 @@ class Queue:
     def _kept(self) -> Look | None:
         """Return the answer that another command has got, if it is new enough."""
         try:
-            kept = None if self._cache is None else read_json(self._cache, {"time": float, "text": str})
+            text, owner = ("", OTHERS) if self._cache is None else read_owned(self._cache)
+            kept = parse_json(text, {"time": float, "text": str}) if owner == os.geteuid() else None
         except Failure as error:
             _log.info("squeue's answer is not shared (%s)", error)
             return None
@@ -103,7 +105,7 @@ class Queue:
         if self._cache is None:
             return
         try:
-            write_atomically(self._cache, json.dumps({"time": asked, "text": text}))
+            write_atomically(self._cache, json.dumps({"time": asked, "text": text}), own=True)
         except DifairError as error:
             _log.info("squeue's answer is not shared (%s)", error)
 

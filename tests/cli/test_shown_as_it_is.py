@@ -77,7 +77,11 @@ def test_nothing_else_makes_a_console_or_reads_markup() -> None:
     found = []
     for path in sorted(Path(difair_hpc.__path__[0]).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("Console", "_Screen", "from_markup"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+                "Console",
+                "_Screen",
+                "from_markup",
+            ):
                 found.append(path.name)
             if isinstance(node, ast.keyword) and node.arg == "markup" and ast.unparse(node.value) == "True":
                 found.append(path.name)

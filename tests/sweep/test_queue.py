@@ -90,6 +90,23 @@ def test_an_outage_may_last_for_days(monkeypatch: pytest.MonkeyPatch) -> None:
     assert squeue.calls == 1100
 
 
+@pytest.mark.parametrize("open_", ["by its mode", "by its owner"])
+def test_an_answer_that_somebody_else_may_have_written_is_none(tmp_path: Path, open_: str) -> None:
+    """Some sites give all users one folder for caches."""
+    squeue, cache = Squeue(), tmp_path / "squeue.json"
+    assert Queue(squeue, max_age=60, cache=cache).look().jobs
+    assert Queue(squeue, max_age=60, cache=cache).look().jobs
+    assert squeue.calls == 1
+    if open_ == "by its mode":
+        cache.chmod(0o666)
+    elif os.geteuid() == 0:
+        os.chown(cache, 4711, -1)
+    else:
+        pytest.skip("root alone can give a file to somebody else")
+    assert Queue(squeue, max_age=60, cache=cache).look().jobs
+    assert squeue.calls == 2
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
 def test_a_cache_that_cannot_be_written_stops_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
