@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -50,7 +50,7 @@ def write_atomically(
     with (
         writable(path),
         reached(path, follow=False) as (folder, name),
-        _complete_copy(folder, name, *parts, own=own) as copy,
+        _complete_copy(folder, name, parts, own=own) as copy,
     ):
         check()
         os.replace(copy, name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: PTH105 - in a folder by its descriptor
@@ -72,9 +72,23 @@ def write_once(path: Path, content: bytes | str, *, own: bool = False) -> bool:
     with (
         writable(path),
         reached(path, follow=False) as (folder, name),
-        _complete_copy(folder, name, content, own=own) as copy,
+        _complete_copy(folder, name, [content], own=own) as copy,
     ):
         return named_once(folder, name, copy)
+
+
+def write_from(source: IO[bytes], path: Path, *, below: Path) -> None:
+    """Replace a file by what is read from another, in one step; no link below the folder `below` is followed.
+
+    Raises:
+        OSError: it cannot be written; `Untrusted` where a link is in the way.
+    """
+    parts = iter(lambda: source.read(2**20), b"")
+    with (
+        reached(path, follow=False, below=below) as (folder, name),
+        _complete_copy(folder, name, parts, own=False) as copy,
+    ):
+        os.replace(copy, name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: PTH105 - in a folder by its descriptor
 
 
 def append_line(path: Path, line: str) -> None:
@@ -238,7 +252,7 @@ def _has(value: dict[str, Any], key: str, form: Form) -> bool:
 
 
 @contextmanager
-def _complete_copy(folder: int, name: str, *parts: bytes | memoryview | str, own: bool) -> Iterator[str]:
+def _complete_copy(folder: int, name: str, parts: Iterable[bytes | memoryview | str], *, own: bool) -> Iterator[str]:
     copy = f".{name}.{uuid.uuid4().hex}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

@@ -59,8 +59,12 @@ def exists(path: Path) -> bool:
     return entry(path) is not None
 
 
-def make_folder(path: Path) -> Path:
+def make_folder(path: Path, *, below: Path | None = None) -> Path:
     """Make the folder and those above it, where they are absent, and return it.
+
+    Args:
+        path: Of the folder.
+        below: As of `nofollow.reached`.
 
     Raises:
         RootUnusable: it cannot be made, something else has its name, or the way leads through a link that others could
@@ -68,7 +72,7 @@ def make_folder(path: Path) -> Path:
         DiskFull: no space is left there.
     """
     with writable(path):
-        _make(path)
+        _make(path, below)
     return path
 
 
@@ -180,7 +184,7 @@ def usable_folder(path: Path, *, key: str) -> Path:
     """
     probe = f".probe-{uuid.uuid4().hex}"
     try:
-        _make(path)
+        _make(path, None)
         with reached(path / probe, follow=False) as (folder, _):
             file = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=folder)
             try:
@@ -243,18 +247,18 @@ def readable(path: Path) -> Iterator[None]:
         raise Unreadable(f"{path} cannot be read: {_why(error)}.") from error
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, below: Path | None) -> None:
     if is_root(path):
         path.mkdir(parents=True, exist_ok=True)
         return
     try:
-        with reached(path, follow=True) as (folder, name):
+        with reached(path, below=below) as (folder, name):
             _made(folder, name)
     except FileNotFoundError:
         if path.parent == path:
             raise
-        _make(path.parent)
-        with reached(path, follow=True) as (folder, name):
+        _make(path.parent, below)
+        with reached(path, below=below) as (folder, name):
             _made(folder, name)
 
 

@@ -54,31 +54,33 @@ def is_root(path: Path) -> bool:
 
 
 @contextmanager
-def reached(path: Path, *, follow: bool = True) -> Iterator[tuple[int, str]]:
+def reached(path: Path, *, follow: bool = True, below: Path | None = None) -> Iterator[tuple[int, str]]:
     """Give the descriptor of the folder that holds `path`, and the name there, for the block.
 
     Args:
         path: Of a file or folder; it need not exist, its folder has to.
         follow: Whether a link at the path itself is followed, where nobody else could have made it; else it is meant.
+        below: A folder above, which may have any links in its own path; below it none is followed, whoever made it.
 
     Raises:
         Untrusted: a link on the way could be somebody else's.
         OSError: a folder on the way is absent, or cannot be entered.
     """
-    folder, name = _reach(path, follow=follow)
+    folder, name = _reach(path, follow=follow, below=below)
     try:
         yield folder, name
     finally:
         os.close(folder)
 
 
-def opened(path: Path, flags: int, mode: int = 0o666) -> int:
+def opened(path: Path, flags: int, mode: int = 0o666, *, below: Path | None = None) -> int:
     """Open a regular file and return its descriptor; nobody waits for the other end of a pipe.
 
     Args:
         path: Of the file.
         flags: Such as os.O_RDONLY; with os.O_TRUNC the content goes once it is known that this is a file.
         mode: Of a new one, before the umask.
+        below: As of `reached`.
 
     Raises:
         NotAFile: it is no regular file.
@@ -86,7 +88,7 @@ def opened(path: Path, flags: int, mode: int = 0o666) -> int:
             and it has another name somewhere.
         OSError: it is absent, or not for this user.
     """
-    with reached(path, follow=not flags & os.O_EXCL) as (folder, name):
+    with reached(path, follow=not flags & os.O_EXCL, below=below) as (folder, name):
         try:
             safe = (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             file = os.open(name, safe, mode, dir_fd=folder)
@@ -153,8 +155,8 @@ def _open_to_others(path: Path) -> Path | None:
     return None
 
 
-def _reach(path: Path, *, follow: bool) -> tuple[int, str]:
-    here, todo = _start(path)
+def _reach(path: Path, *, follow: bool, below: Path | None) -> tuple[int, str]:
+    here, todo = _start(path, below)
     links = 0
     try:
         while todo:
@@ -168,8 +170,8 @@ def _reach(path: Path, *, follow: bool) -> tuple[int, str]:
                 here = _entered(here, name, path)
                 continue
             links += 1
-            if links > _MOST_LINKS or not _may_be_followed(here, name):
-                what = f"a symbolic link ({name}) that others could have made"
+            if below is not None or links > _MOST_LINKS or not _may_be_followed(here, name):
+                what = f"a symbolic link ({name})" + ("" if below is not None else " that others could have made")
                 raise Untrusted(path, f"a path through {what}") if todo else NotAFile(path, what)
             if target.startswith("/"):
                 here = _entered(here, "/", path)
@@ -180,9 +182,9 @@ def _reach(path: Path, *, follow: bool) -> tuple[int, str]:
     return here, "."
 
 
-def _start(path: Path) -> tuple[int, deque[str]]:
+def _start(path: Path, below: Path | None) -> tuple[int, deque[str]]:
     """Return the folder from which a path is followed step by step, which may be an output root, and the steps."""
-    root = next((place for place in (path, *path.parents) if place in _roots), None)
+    root = below or next((place for place in (path, *path.parents) if place in _roots), None)
     if root is None:
         return os.open("/" if path.is_absolute() else ".", _FOLDER), deque(_parts(str(path)))
     steps = deque(path.parts[len(root.parts) :])

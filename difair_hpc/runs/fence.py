@@ -1,27 +1,19 @@
-"""Reading and writing below one folder alone, in which others may write too: no link is followed, at any moment.
+"""Reading and writing below one folder alone, in which others may write too: no link is followed, at any moment."""
 
-Every step goes from the descriptor of one folder to a name in it, so that what was looked at is what is used: whoever
-puts a link in the place of a folder between two steps gains nothing.
-"""
-
-import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-_FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PASS = os.O_PATH | _FOLDER
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_UNFINISHED = ".artifact.uploading."
-"""Beginning of the names of files that are not complete yet; MLflow's own."""
+from difair_hpc.errors import RootUnusable
+from difair_hpc.files import write_from
+from difair_hpc.folders import make_folder
+from difair_hpc.nofollow import Untrusted, opened, reached
 
 
 class Outside(Exception):
@@ -61,7 +53,7 @@ class Fence:
     def entries(self, names: Sequence[str]) -> list[Entry]:
         """Return what is in a folder, by name; nothing where there is none. Links and the like are left out."""
         try:
-            with self._opened(names) as place:
+            with self._inside(), reached(self._path(names, empty=True) / "x", below=self._above) as (place, _):
                 return sorted(_entries(place), key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -73,90 +65,66 @@ class Fence:
             Outside: it is a link, a folder or no file.
             OSError: it is not there, or cannot be read.
         """
-        *above, name = _checked(names)
-        with self._opened(above) as place, _file(place, name) as source, target.open("wb") as copy:
-            shutil.copyfileobj(source, copy)
+        with self._inside():
+            source = opened(self._path(names), os.O_RDONLY, below=self._above)
+        with os.fdopen(source, "rb") as content, target.open("wb") as copy:
+            shutil.copyfileobj(content, copy)
 
     def copy_in(self, source: Path, names: Sequence[str]) -> None:
         """Copy a file from outside to a place inside, in one step; folders are made, a file or link is replaced."""
-        *above, name = _checked(names)
-        unfinished = f"{_UNFINISHED}{secrets.token_hex(8)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with self._opened(above, make=True) as place, source.open("rb") as content:
-            try:
-                with os.fdopen(os.open(unfinished, flags, 0o666, dir_fd=place), "wb") as copy:
-                    shutil.copyfileobj(content, copy)
-                os.replace(unfinished, name, src_dir_fd=place, dst_dir_fd=place)
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    os.unlink(unfinished, dir_fd=place)
-                raise
+        path = self._path(names)
+        with self._inside(), source.open("rb") as content:
+            make_folder(path.parent, below=self._above)
+            write_from(content, path, below=self._above)
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove a file, a link, or a folder with all that is in it; nothing where there is none."""
-        *above, name = _checked(names)
-        with suppress(FileNotFoundError), self._opened(above) as place:
+        path = self._path(names)
+        with (
+            suppress(FileNotFoundError),
+            self._inside(),
+            reached(path, follow=False, below=self._above) as (place, name),
+        ):
             if stat.S_ISDIR(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
                 shutil.rmtree(name, dir_fd=place)
             else:
                 os.unlink(name, dir_fd=place)
 
+    @property
+    def _above(self) -> Path:
+        return self.folder.parent
+
+    def _path(self, names: Sequence[str], *, empty: bool = False) -> Path:
+        return self.folder.joinpath(*_checked(names, empty=empty))
+
     @contextmanager
-    def _opened(self, names: Sequence[str], *, make: bool = False) -> Iterator[int]:
-        """Give a descriptor of a folder, reached name by name."""
-        place = os.open(self.folder.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    def _inside(self) -> Iterator[None]:
+        """Raise `Outside` where a link, or something that is no file, is in the way."""
         try:
-            for name in (self.folder.name, *_checked(names, empty=True)):
-                below = _step(place, name, make=make)
-                os.close(place)
-                place = below
-            yield place
-        finally:
-            os.close(place)
-
-
-def _step(place: int, name: str, *, make: bool) -> int:
-    try:
-        return os.open(name, _PASS, dir_fd=place)
-    except FileNotFoundError:
-        if not make:
-            raise
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=place)
-        return os.open(name, _PASS, dir_fd=place)
-    except NotADirectoryError as error:
-        if stat.S_ISLNK(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
-            raise Outside(f"{name} is a link") from error
-        raise
-
-
-@contextmanager
-def _file(place: int, name: str) -> Iterator[IO[bytes]]:
-    try:
-        descriptor = os.open(name, _READ, dir_fd=place)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise Outside(f"{name} is a link") from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise Outside(f"{name} is no file")
-    with os.fdopen(descriptor, "rb") as content:
-        yield content
+            yield
+        except Untrusted as error:
+            raise Outside(f"{Path(error.filename).relative_to(self._above)} is {error.strerror}") from error
+        except RootUnusable as error:
+            raise Outside(str(error)) from error
 
 
 def _entries(place: int) -> Iterator[Entry]:
-    readable = os.open(".", os.O_RDONLY | _FOLDER, dir_fd=place)
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place)
     try:
         with os.scandir(readable) as found:
             for entry in found:
                 mode = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(mode.st_mode):
                     yield Entry(name=entry.name, size=None)
-                elif stat.S_ISREG(mode.st_mode) and not entry.name.startswith(_UNFINISHED):
+                elif stat.S_ISREG(mode.st_mode) and not _is_unfinished(entry.name):
                     yield Entry(name=entry.name, size=mode.st_size)
     finally:
         os.close(readable)
+
+
+def _is_unfinished(name: str) -> bool:
+    """Whether a file is being written (files.py)."""
+    return name.startswith(".") and name.endswith(".tmp")
 
 
 def _checked(names: Sequence[str], *, empty: bool = False) -> Sequence[str]:

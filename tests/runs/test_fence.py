@@ -98,7 +98,7 @@ def test_no_link_is_followed_in_any_step(fence: Fence, tmp_path: Path, place: st
         lambda: fence.remove((*way, "secret")),
     ]
     for act in acts:
-        with pytest.raises(Outside, match="is a link"):
+        with pytest.raises(Outside, match="symbolic link"):
             act()
     assert sorted(target.rglob("*")) == before
 
@@ -107,7 +107,7 @@ def test_a_link_to_a_file_is_neither_shown_nor_read_and_replaced_not_followed(fe
     link = fence.folder / "study/run/link"
     link.symlink_to(tmp_path / "home/secret")
     assert [entry.name for entry in fence.entries(("study", "run"))] == ["spec.json"]
-    with pytest.raises(Outside, match="link is a link"):
+    with pytest.raises(Outside, match="link is a symbolic link"):
         read(fence, "study", "run", "link")
     (tmp_path / "new").write_text("new")
     fence.copy_in(tmp_path / "new", ("study", "run", "link"))
@@ -127,9 +127,9 @@ def test_removing_takes_a_link_and_leaves_what_it_names(fence: Fence, tmp_path: 
 def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(fence: Fence) -> None:
     os.mkfifo(fence.folder / "study/run/pipe")
     assert [entry.name for entry in fence.entries(("study", "run"))] == ["spec.json"]
-    with pytest.raises(Outside, match="pipe is no file"):
+    with pytest.raises(Outside, match="pipe is a pipe"):
         read(fence, "study", "run", "pipe")
-    with pytest.raises(Outside, match="run is no file"):
+    with pytest.raises(Outside, match="run is a folder"):
         read(fence, "study", "run")
 
 
