@@ -32,6 +32,11 @@ PARTS = {
         arguments=("tests/fuzz", "tests/sweep/test_plan_histories.py", "tests/sweep/test_plan.py", *TWO),
         environment={"DIFAIR_TEST_SCALE": "20"},
     ),
+    "security": Part(
+        words="a colleague's attacks on a shared root, and ten times as many plants in it",
+        arguments=("tests/security", "-n", "0"),
+        environment={"DIFAIR_TEST_SCALE": "10"},
+    ),
     "packaging": Part(words="wheel and source distribution in new environments", arguments=("--heavy=packaging",)),
     "bench": Part(words="the benchmarks' own code", arguments=("--heavy=bench", *TWO)),
     "claims": Part(words="what README and paper promise of digits, trained in full", arguments=("--heavy=claims",)),

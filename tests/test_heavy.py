@@ -13,4 +13,5 @@ def test_each_part_has_tests_and_each_of_them_a_part() -> None:
     assert marked == chosen
     folders = [word for part in PARTS.values() for word in part.arguments if word.startswith("tests/")]
     assert all(Path(__file__).parents[1].joinpath(word).exists() for word in folders)
-    assert all(len({f"--heavy={name}", "tests/fuzz"} & {*part.arguments}) == 1 for name, part in PARTS.items())
+    whole = {"tests/fuzz", "tests/security"}
+    assert all(len({f"--heavy={name}", *whole} & {*part.arguments}) == 1 for name, part in PARTS.items())
