@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from difair_hpc import config
@@ -93,9 +94,8 @@ def serve(uri: str, root: Path, ears: socket.socket, secret: bytes, *, port: int
             signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="difair-ui-") as own, suppress(KeyboardInterrupt):
         mlflow_app.own_temporary_files(Path(own))
-        mlflow_app.prepare(
-            store=uri, fences=fences, names=door.names, proxied=False, admits=lambda place: below(fences, place)
-        )
+        inside = partial(below, fences)
+        mlflow_app.prepare(store=uri, fences=fences, names=door.names, proxied=False, experiments=inside, models=inside)
         mlflow_app.serve(guarded(mlflow_app.without_accounts(), door), ears=ears, quiet=True)
 
 

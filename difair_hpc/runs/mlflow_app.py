@@ -7,6 +7,7 @@ way to files but a `Fence`, and none to anything else (S3, FTP, other servers), 
 import functools
 import inspect
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -22,10 +23,18 @@ if TYPE_CHECKING:
 
 PROXIED = "mlflow-artifacts"
 """Scheme of places that a server keeps for its clients."""
+_BY_NAME = re.compile(r"(models|runs):/[^/].*|[\w-]+", re.DOTALL)
+"""What MLflow makes a place of, which is looked at when it is used, and the word that stands for a prompt."""
 
 
 def prepare(
-    *, store: str, fences: Sequence[Fence], names: Collection[str], proxied: bool, admits: Callable[[str], bool]
+    *,
+    store: str,
+    fences: Sequence[Fence],
+    names: Collection[str],
+    proxied: bool,
+    experiments: Callable[[str], bool],
+    models: Callable[[str], bool],
 ) -> None:
     """Make this process ready to import MLflow's server; for once in a process.
 
@@ -34,7 +43,8 @@ def prepare(
         fences: Where artifacts may be; new experiments have theirs in the first.
         names: Values of the Host header that are answered.
         proxied: Whether clients send artifacts to the server, rather than into the folder.
-        admits: Whether a client may choose this place for an experiment or a model.
+        experiments: Whether a client may choose this place for an experiment.
+        models: Whether a client may register a model that is in this place.
     """
     import uvicorn  # noqa: F401 - which tells MLflow that this process is a server
 
@@ -58,7 +68,7 @@ def prepare(
         constants.SERVE_ARTIFACTS_ENV_VAR: "true" if proxied else "false",
     }
     _close_all_but(fences)
-    _check_new_places(admits)
+    _check_new_places(experiments, models)
     from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(store, store, place)
@@ -117,14 +127,17 @@ def _close_all_but(fences: Sequence[Fence]) -> None:
         ways[scheme] = fenced if scheme in ("", "file") else refuse
 
 
-def _check_new_places(admits: Callable[[str], bool]) -> None:
-    """Let MLflow's stores refuse places for experiments and models that clients choose, unless they are admitted."""
+def _check_new_places(experiments: Callable[[str], bool], models: Callable[[str], bool]) -> None:
+    """Let MLflow's stores refuse places that clients choose, unless they are admitted."""
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
-    for owner, name, key in (
-        (Tracking, "create_experiment", "artifact_location"),
-        (Registry, "create_model_version", "source"),
+    def model(place: str) -> bool:
+        return _BY_NAME.fullmatch(place) is not None or models(place)
+
+    for owner, name, key, admits in (
+        (Tracking, "create_experiment", "artifact_location", experiments),
+        (Registry, "create_model_version", "source", model),
     ):
         setattr(owner, name, _checked(getattr(owner, name), key, admits))
 

@@ -26,7 +26,6 @@ from difair_hpc.nofollow import NotAFile
 Place = Path | str
 """A journal, or the URL of a PostgreSQL database."""
 
-_TIMEOUT = {"connect_timeout": 10}
 _LOCK = 0xD1FA12
 """Number of the advisory lock under which tables are made: two that make them at once get in each other's way."""
 
@@ -103,9 +102,21 @@ def _full(url: str) -> str:
     return re.sub("^postgresql:", "postgresql+psycopg:", url)
 
 
+def _demands(url: str) -> dict[str, str | int]:
+    """Return what a connection has to be like.
+
+    A server that says what it is by scram learns no password, nor can it be another than ours. Any other way gives the
+    password, or what it can be guessed from, to whoever listens there. On a socket the server may know its user anyway.
+    """
+    found = sqlalchemy.make_url(url)
+    host = found.query.get("host") or found.host or ""
+    on_socket = isinstance(host, str) and host.startswith("/") and "," not in host
+    return {"connect_timeout": 10, "require_auth": "scram-sha-256,none" if on_socket else "scram-sha-256"}
+
+
 def _engine(url: str) -> sqlalchemy.Engine:
     try:
-        return sqlalchemy.create_engine(_full(url), poolclass=NullPool, connect_args=_TIMEOUT)
+        return sqlalchemy.create_engine(_full(url), poolclass=NullPool, connect_args=_demands(url))
     except ImportError as error:
         raise UserError(f"storage={url} needs psycopg: pip install 'difair-hpc[postgres]'.") from error
 
@@ -113,7 +124,7 @@ def _engine(url: str) -> sqlalchemy.Engine:
 def _database(url: str) -> BaseStorage:
     with _engine(url).begin() as connection:
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
-        backend = RDBStorage(_full(url), engine_kwargs={"pool_pre_ping": True, "connect_args": _TIMEOUT})
+        backend = RDBStorage(_full(url), engine_kwargs={"pool_pre_ping": True, "connect_args": _demands(url)})
     storage = optuna.storages.get_storage(backend)
     weakref.finalize(storage, backend.engine.dispose)
     return storage

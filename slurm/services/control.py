@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import pwd
 import re
 import signal
 import sys
@@ -21,6 +22,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import accounts
 import database
@@ -58,6 +60,9 @@ def start(place: Place) -> list[str]:
     """Start what does not run, and return what that was."""
     with locked(prepared(place.folder)):
         runs = any(processes(place.folder, service) for service in ("postgres", "mlflow"))
+        user = server.user()
+        if not runs:
+            server.require_usable(user)
         last = read_json(place.folder / "address.json") or {}
         numbers = ports(place.folder, None if runs else place.port)
         now = _address(place, numbers)
@@ -65,10 +70,15 @@ def start(place: Place) -> list[str]:
             raise UserError(f"the services run already as {last.get('tracking_uri')}; to change that, stop them first.")
         secrets = passwords(place.folder)
         write_atomically(place.folder / "address.json", json.dumps(now))
-        write_atomically(place.folder / "optuna.pgpass", f"*:{numbers['postgres']}:optuna:optuna:{secrets['optuna']}\n")
+        write_atomically(place.folder / "optuna.pgpass", _rights(now["storage"], secrets["optuna"]))
         began = {
             "PostgreSQL": database.start(
-                place.folder, numbers["postgres"], secrets, host=place.host, takeover=place.takeover
+                place.folder,
+                numbers["postgres"],
+                secrets,
+                host=place.host,
+                takeover=place.takeover,
+                group=pwd.getpwnam(user).pw_gid if user else None,
             ),
             "MLflow": server.start(place.folder, numbers, secrets, host=place.host),
         }
@@ -207,6 +217,14 @@ def _address(place: Place, numbers: Mapping[str, int]) -> dict[str, str]:
         "tracking_uri": server.address(place.host, numbers["mlflow"]),
         "storage": f"postgresql://optuna@{name}:{numbers['postgres']}/optuna",
     }
+
+
+def _rights(storage: str, password: str) -> str:
+    """Return the lines of ~/.pgpass for Optuna's database: one for each of its names, so that no other gets it."""
+    found = urlsplit(storage)
+    hosts = {found.hostname or "", "127.0.0.1", "localhost"}  # through ssh -L it has the names of this machine itself
+    lines = (re.sub(r"([\\:])", r"\\\1", host) + f":{found.port}:optuna:optuna:{password}\n" for host in sorted(hosts))
+    return "".join(lines)
 
 
 def _say_started(began: Sequence[str], place: Place) -> None:

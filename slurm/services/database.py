@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
-from owned import EVERYWHERE, claim, end, processes, spawn, wait_for
+from owned import EVERYWHERE, as_user, claim, end, processes, spawn, wait_for
 from psycopg import sql
 
 from difair_hpc.errors import Failure, InvalidValue, UserError
@@ -37,8 +37,19 @@ def url(folder: Path, port: int, database: str) -> str:
     return f"postgresql+psycopg://{OWNERS[database]}@/{database}?host={quote(f'{folder}/postgres')}&port={port}"
 
 
-def start(folder: Path, port: int, passwords: Mapping[str, str], *, host: str, takeover: bool) -> bool:
-    """Start PostgreSQL unless it runs, make what is missing in it, and return whether it was started."""
+def start(
+    folder: Path, port: int, passwords: Mapping[str, str], *, host: str, takeover: bool, group: int | None
+) -> bool:
+    """Start PostgreSQL unless it runs, make what is missing in it, and return whether it was started.
+
+    Args:
+        folder: Of the services.
+        port: Its port.
+        passwords: Of its roles.
+        host: What it listens to.
+        takeover: Whether a start on another machine is over for certain.
+        group: Who may pass to its socket beside itself, where it is another user's; None: nobody.
+    """
     base = folder / "postgres"
     if len(f"{base}/.s.PGSQL.{port}") > 107:
         raise InvalidValue("--folder", folder, "a shorter path: the name of a socket has at most 107 characters")
@@ -54,11 +65,16 @@ def start(folder: Path, port: int, passwords: Mapping[str, str], *, host: str, t
             if not left or processes(folder, "postgres"):
                 raise
             time.sleep(2)
+    if group is not None:
+        os.chown(base, -1, group)
+        base.chmod(0o710)  # to pass to the socket; the data are PostgreSQL's alone
     with _admin(base, port, passwords) as connection:
         for role in sorted(set(OWNERS.values())):
             _make_role(connection, role, passwords[role])
         for database, owner in OWNERS.items():
             _make_database(connection, database, owner)
+        for database in ("postgres", "template1"):  # which everybody may enter by default, and what is made there stays
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
     return begins
 
 
@@ -72,7 +88,7 @@ def _begin(folder: Path, port: int, passwords: Mapping[str, str], *, host: str, 
     claim(folder, takeover=takeover)
     base.mkdir(exist_ok=True)
     if USER:
-        shutil.chown(base, USER, USER)
+        shutil.chown(base, USER)
     if not (base / "data").exists():
         _make(base, passwords["postgres"])
     listens = "*" if host in EVERYWHERE else ",".join(sorted({"127.0.0.1", host} - {"localhost"}))
@@ -89,7 +105,7 @@ def _make(base: Path, password: str) -> None:
     words = ["-D", f"{new}", "-U", "difair", "-A", "scram-sha-256", "--encoding=UTF8", "--locale=C"]
     command = [_program("initdb"), *words, f"--pwfile={file}"]
     try:
-        made = subprocess.run(command, cwd=base, user=USER, group=USER, capture_output=True, text=True, check=False)
+        made = subprocess.run(command, cwd=base, capture_output=True, text=True, check=False, **as_user(USER))
     finally:
         file.unlink()
     if made.returncode:

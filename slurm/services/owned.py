@@ -8,6 +8,8 @@ import fcntl
 import json
 import os
 import platform
+import pwd
+import re
 import secrets
 import signal
 import socket
@@ -16,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from difair_hpc.errors import Failure, UserError
 from difair_hpc.files import read_json, write_atomically, write_once
@@ -25,8 +28,12 @@ MARK = "DIFAIR_SERVICES"
 """Environment variable that our processes carry: `service@folder`."""
 EVERYWHERE = ("0.0.0.0", "::")
 """Values of --host that mean every address of this machine."""
-PASSWORDS = ("admin", "postgres", "mlflow", "optuna", "session")
-"""MLflow's admin, the three roles of PostgreSQL, and the key of MLflow's session cookies."""
+PASSWORDS = ("admin", "postgres", "mlflow", "optuna")
+"""MLflow's admin and the three roles of PostgreSQL."""
+_PASSED_ON = re.compile(
+    r"PATH|LD_LIBRARY_PATH|LANG|LC_[A-Z]+|TZ|(PYTHON|MLFLOW_)(?!.*(PASSWORD|TOKEN|SECRET|USERNAME)).*"
+)
+"""What of our environment the services need; the rest may hold passwords of whoever starts them."""
 
 
 def prepared(folder: Path) -> Path:
@@ -92,21 +99,67 @@ def claim(folder: Path, *, takeover: bool) -> None:
 
 
 def spawn(
-    command: Sequence[str], folder: Path, service: str, environment: Mapping[str, str], *, user: str | None = None
+    command: Sequence[str],
+    folder: Path,
+    service: str,
+    environment: Mapping[str, str],
+    *,
+    user: str | None = None,
+    told: str = "",
 ) -> None:
-    """Start a process that outlives this one, carries our mark and writes to the service's log."""
-    with (folder / f"{service}.log").open("ab") as log:
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, **environment, MARK: f"{service}@{folder}"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            user=user,
-            group=user,
-        )
+    """Start a process that outlives this one, carries our mark and writes to the service's log.
+
+    Args:
+        command: Its words.
+        folder: Of the services.
+        service: Its name.
+        environment: What it needs beside what everything needs.
+        user: Whose rights it has; None: ours.
+        told: What it reads from standard input: neither a list of processes nor a file has that. It is all there
+            before the process begins, so that nobody can die in between.
+
+    Raises:
+        UserError: that user cannot start it.
+    """
+    passed = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    ears, mouth = os.pipe()
+    try:
+        os.write(mouth, told.encode())
+        os.close(mouth)
+        with (folder / f"{service}.log").open("ab") as log:
+            subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**passed, **environment, MARK: f"{service}@{folder}"},
+                stdin=ears,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **as_user(user),
+            )
+    except PermissionError as error:
+        who = f" by user {user}" if user else ""
+        raise UserError(f"{command[0]} cannot be executed{who}: {error.strerror}.") from error
+    finally:
+        os.close(ears)
+
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """Return what makes a process of ours another user's, without any of our groups."""
+    return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+def given(folder: Path, user: str | None) -> Path:
+    """Make a folder, closed to others, and make it a user's, with all that is in it; None: ours."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if user is not None:
+        owner = pwd.getpwnam(user)
+        if folder.stat().st_uid != owner.pw_uid:
+            for _, folders, files, place in os.fwalk(folder, follow_symlinks=False):
+                for name in (*folders, *files):
+                    os.chown(name, owner.pw_uid, owner.pw_gid, dir_fd=place, follow_symlinks=False)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)  # last: a walk that was cut short is begun again
+    return folder
 
 
 def wait_for(answers: Callable[[], bool], folder: Path, service: str, *, seconds: float = 300) -> None:

@@ -1,28 +1,31 @@
-"""MLflow's own server with its basic-auth app: all in PostgreSQL, artifacts passed on, names trusted one by one."""
+"""Start and stop MLflow's server: all in PostgreSQL, artifacts passed on, names trusted one by one."""
 
 import http.client
+import json
+import os
+import pwd
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from database import url
-from owned import EVERYWHERE, end, processes, spawn, wait_for
+from owned import EVERYWHERE, as_user, end, given, processes, spawn, wait_for
 
 from difair_hpc.errors import UserError
-from difair_hpc.files import write_atomically
-from difair_hpc.runs.server import WITHOUT_JOBS
 
-AUTH = """\
-[mlflow]
-database_uri = {database}
-admin_username = admin
-# Who has an account sees every study; only who made one, and the admin, may change it.
-default_permission = READ
-# A password is checked once a minute, not with every request: the check takes tens of milliseconds.
-auth_cache_ttl_seconds = 60
-"""
+PROCESS = Path(__file__).absolute().with_name("mlflow_process.py")
+"""What the server's process executes."""
+_LOOK = (
+    "import importlib.metadata, sys, difair_hpc.runs.mlflow_app, psycopg; "
+    "importlib.metadata.version('mlflow'); open(sys.argv[1])"
+)
+"""Fails where the server's process would, and says why."""
+USERS = ("mlflow", "nobody")
+"""Whom the server belongs to where root starts it: the first that this machine has."""
 
 
 def address(host: str, port: int) -> str:
@@ -40,6 +43,44 @@ def trusted(host: str, port: int) -> list[str]:
     return sorted(address(name, port).removeprefix("http://") for name in names)
 
 
+def user() -> str | None:
+    """Return the user that the server runs as; None: whoever starts it.
+
+    Root's rights would be those of every account, one mistake of MLflow away.
+
+    Raises:
+        UserError: there is none that it could be.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in USERS:
+        with suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise UserError("as root MLflow needs a user of its own: useradd --system --no-create-home mlflow.")
+
+
+def require_usable(user: str | None) -> None:
+    """Refuse to start what the server's user may not read.
+
+    Raises:
+        UserError: names the user and what it cannot use.
+    """
+    if user is None:
+        return
+    words = [sys.executable, "-P", "-c", _LOOK, str(PROCESS)]
+    try:
+        looked = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", **as_user(user))
+        reason = looked.stderr.strip().splitlines()[-1] if looked.returncode else ""
+    except PermissionError as error:
+        reason = str(error)
+    if reason:
+        raise UserError(
+            f"as root MLflow runs as user {user}, who cannot use {sys.executable} or {PROCESS}: "
+            f"{reason}. Install both where everybody may read, with a Python that everybody "
+            "may execute (make install PYTHON=/usr/bin/python3), or start the services as a user without root's rights."
+        )
+
+
 def start(folder: Path, ports: Mapping[str, int], passwords: Mapping[str, str], *, host: str) -> bool:
     """Start the server unless it runs, and return whether it was started."""
     begins = not processes(folder, "mlflow")
@@ -51,24 +92,22 @@ def start(folder: Path, ports: Mapping[str, int], passwords: Mapping[str, str], 
 
 def _begin(folder: Path, ports: Mapping[str, int], passwords: Mapping[str, str], *, host: str) -> None:
     _check_free(host, ports["mlflow"])
-    settings, rights = folder / "mlflow-auth.ini", folder / "mlflow.pgpass"
-    database = url(folder, ports["postgres"], "mlflow_auth")
-    write_atomically(settings, AUTH.format(database=database.replace("%", "%%")))
-    write_atomically(rights, f"*:*:*:mlflow:{passwords['mlflow']}\n")
-    words = ["--host", host, "--port", str(ports["mlflow"]), "--workers", "1", "--app-name", "basic-auth"]
-    words += ["--artifacts-destination", str(folder / "artifacts")]
-    words += ["--allowed-hosts", ",".join(trusted(host, ports["mlflow"]))]
-    words += ["--cors-allowed-origins", address(host, ports["mlflow"])]
-    environment = {
-        "MLFLOW_BACKEND_STORE_URI": url(folder, ports["postgres"], "mlflow"),
-        "PGPASSFILE": str(rights),
-        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": passwords["admin"],
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": passwords["session"],
-        **WITHOUT_JOBS,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+    for left in ("mlflow-auth.ini", "mlflow.pgpass"):  # of earlier versions
+        (folder / left).unlink(missing_ok=True)
+    own, artifacts = (given(folder / name, user()) for name in ("mlflow", "artifacts"))
+    order = {
+        "host": host,
+        "port": ports["mlflow"],
+        "names": trusted(host, ports["mlflow"]),
+        "store": url(folder, ports["postgres"], "mlflow"),
+        "accounts": url(folder, ports["postgres"], "mlflow_auth"),
+        "artifacts": str(artifacts),
+        "own": str(own),
+        "admin": passwords["admin"],
+        "database": passwords["mlflow"],
     }
-    spawn([sys.executable, "-m", "mlflow", "server", *words], folder, "mlflow", environment)
+    command = [sys.executable, "-P", str(PROCESS)]
+    spawn(command, folder, "mlflow", {"HOME": str(own)}, user=user(), told=json.dumps(order))
 
 
 def stop(folder: Path) -> bool:

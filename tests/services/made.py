@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.services.python import everybodys_python
 from tests.waiting import HANG_SECONDS
 
 CONTROL = Path(__file__).parents[2] / "slurm/services/control.py"
-SECRET_FILES = {"passwords.json", "mlflow.pgpass", "optuna.pgpass", ".pgpass", "credentials", "alice", "bob"}
+SECRET_FILES = {"passwords.json", "optuna.pgpass", ".pgpass", "credentials", "alice", "bob"}
 """Names of the files that passwords belong in."""
 
 
@@ -47,7 +47,7 @@ class Services:
         return found
 
     def words(self, *words: str) -> list[str]:
-        return [sys.executable, str(CONTROL), *words, f"--root={self.root}", f"--folder={self.folder}"]
+        return [*everybodys_python(), str(CONTROL), *words, f"--root={self.root}", f"--folder={self.folder}"]
 
     def control(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; the words after -- come last."""
@@ -64,13 +64,22 @@ class Services:
 
     def status(self, path: str, *, user: str = "", password: str = "", method: str = "GET", **headers: str) -> int:
         """Ask the server and return the status of its answer."""
+        return self.ask(path, user=user, password=password, method=method, **headers)[0]
+
+    def ask(
+        self, path: str, content: object = None, *, user: str, password: str, method: str = "", **headers: str
+    ) -> tuple[int, bytes]:
+        """Ask the server, with content as JSON; return status and content of its answer."""
         place = urlsplit(self.address["tracking_uri"]).netloc
         connection = http.client.HTTPConnection(place, timeout=HANG_SECONDS)
         rights = base64.b64encode(f"{user}:{password}".encode()).decode()
         more = {"Authorization": f"Basic {rights}"} if user else {}
+        body = None if content is None else json.dumps(content)
+        more |= {} if content is None else {"Content-Type": "application/json"}
         try:
-            connection.request(method, path, headers={**more, **headers})
-            return connection.getresponse().status
+            connection.request(method or ("POST" if body else "GET"), path, body=body, headers={**more, **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
         finally:
             connection.close()
 

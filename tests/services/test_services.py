@@ -49,7 +49,7 @@ def services(seen: set[bytes]) -> Iterator[Services]:
         for name in [name for name in os.environ if name.startswith(FOREIGN_PREFIXES)]:
             patch.delenv(name)
         cut = subprocess.Popen(place.words("start"), start_new_session=True)
-        until(lambda: any("mlflow server" in words for words in place.processes()) or cut.poll() is not None)
+        until(lambda: any("mlflow_process.py" in words for words in place.processes()) or cut.poll() is not None)
         assert cut.poll() is None, "it ended before it was killed"
         cut.kill()
         cut.wait()
@@ -130,10 +130,10 @@ def test_a_study_arrives_in_both(services: Services, swept: str, capsys: pytest.
 @pytest.mark.usefixtures("swept")
 def test_no_password_is_where_it_does_not_belong(services: Services, seen: set[bytes]) -> None:
     secrets = {name: value.encode() for name, value in services.secrets().items()}
-    assert set(secrets) >= {"admin", "postgres", "mlflow", "optuna", "session", "alice"}
+    assert set(secrets) >= {"admin", "postgres", "mlflow", "optuna", "alice"}
     assert len(set(secrets.values())) == len(secrets)
     told = b"".join(list(seen))
-    for part in (b"--pwfile=", b"mlflow\0server\0", b"sweep\0mini\0root=o"):
+    for part in (b"--pwfile=", b"mlflow_process.py\0", b"sweep\0mini\0root=o"):
         assert part in told
     assert not [name for name, value in secrets.items() if value in told]
     looked, tables = 0, []
@@ -147,8 +147,8 @@ def test_no_password_is_where_it_does_not_belong(services: Services, seen: set[b
             tables += [path] if "/data/base/" in str(path) else []
     assert looked > 100
     assert len(tables) > 100, "PostgreSQL's own files were among them"
-    for place in (services.folder / "users", services.folder / "postgres"):
-        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    for name in ("users", "mlflow", "artifacts", "postgres/data"):
+        assert stat.S_IMODE((services.folder / name).stat().st_mode) == 0o700
 
 
 def test_a_wrong_password_is_refused(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,7 +177,7 @@ def test_a_wrong_password_is_refused(services: Services, capsys: pytest.CaptureF
 def test_optunas_role_reaches_its_own_database_alone(services: Services) -> None:
     url, password = services.address["storage"], services.secrets()["optuna"]
     psycopg.connect(url).close()
-    for database in ("mlflow", "mlflow_auth"):
+    for database in ("mlflow", "mlflow_auth", "postgres", "template1"):
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
             psycopg.connect(url.rpartition("/")[0] + f"/{database}", password=password)
     with psycopg.connect(url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -188,7 +188,7 @@ def test_strangers_and_other_pages_stay_outside(services: Services) -> None:
     port = services.address["tracking_uri"].rpartition(":")[2]
     alice = {"user": "alice", "password": services.secrets()["alice"]}
     assert services.status("/signup") == 401
-    assert services.status("/signup", **alice) == 403
+    assert services.status("/signup", **alice) == 404
     assert services.status("/api/2.0/mlflow/users/create", method="POST", **alice) == 403
     assert services.status("/api/2.0/mlflow-artifacts/artifacts") == 401
     for host in ("evil.example", f"evil.example:{port}", f"10.evil.example:{port}", f"127.0.0.1.evil.example:{port}"):
