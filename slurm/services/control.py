@@ -32,6 +32,8 @@ from owned import EVERYWHERE, locked, passwords, ports, prepared, processes
 
 from difair_hpc.errors import DifairError, Failure, InvalidValue, UserError
 from difair_hpc.files import read_json, write_atomically
+from difair_hpc.folders import make_folder, own_place, remove
+from difair_hpc.nofollow import root_at
 from difair_hpc.runs.server import address_file
 
 
@@ -82,9 +84,18 @@ def start(place: Place) -> list[str]:
             ),
             "MLflow": server.start(place.folder, numbers, secrets, host=place.host),
         }
-        place.root.mkdir(parents=True, exist_ok=True)
-        write_atomically(address_file(place.root), json.dumps(now))
+        _publish(place.root, now)
     return [name for name, new in began.items() if new]
+
+
+def _publish(root: Path, address: Mapping[str, str]) -> None:
+    """Put the address into the output root, where everybody reads it who may read there, and nobody else writes it."""
+    make_folder(root)
+    before = os.umask(0o022 | ~root.stat().st_mode & 0o077)
+    try:
+        write_atomically(address_file(root), json.dumps(address))
+    finally:
+        os.umask(before)
 
 
 def stop(place: Place) -> None:
@@ -104,7 +115,7 @@ def stop(place: Place) -> None:
             _say(f"{name} {'is stopped' if ended else 'did not run'}")
         published = address_file(place.root)
         if read_json(published) == read_json(place.folder / "address.json"):
-            published.unlink(missing_ok=True)
+            remove(published)
         (place.folder / "node.json").unlink(missing_ok=True)
 
 
@@ -198,8 +209,8 @@ def main() -> int:
 
 
 def _place(arguments: argparse.Namespace) -> Place:
-    root = Path(arguments.root).absolute()
-    folder = Path(arguments.folder).absolute() if arguments.folder else root / "services"
+    root = root_at(Path(arguments.root).absolute())
+    folder = Path(arguments.folder).absolute() if arguments.folder else own_place(root) / "services"
     if re.search(r'[,%"\\\n]', str(folder)):
         raise InvalidValue("--folder", folder, 'a path without , % " \\, which PostgreSQL and sbatch read')
     if not re.fullmatch(r"[A-Za-z0-9.:-]+", arguments.host):
