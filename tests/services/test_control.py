@@ -1,12 +1,18 @@
 """What the services' command refuses before it starts anything."""
 
 import json
+import os
 import platform
+import pwd
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 from tests.services.made import Services
+from tests.services.python import everybodys_python
 
 psycopg = pytest.importorskip("psycopg")
 
@@ -73,3 +79,24 @@ def test_stop_and_status_where_nothing_is(tmp_path: Path) -> None:
     assert (stopped.returncode, stopped.stdout) == (0, f"nothing runs: there is no {services.folder}\n")
     assert services.control("status").returncode == 1
     assert not services.folder.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts MLflow as another user")
+def test_root_is_told_that_mlflows_user_cannot_use_its_python(services: Services) -> None:
+    """Not as root instead: then each account would have root's rights, one mistake of MLflow away."""
+    own = services.base / "own"  # as below /root
+    own.mkdir(mode=0o700)
+    (own / "python").symlink_to(Path(sys.executable).resolve())
+    command = [str(own / "python"), *services.words("start")[len(everybodys_python()) :]]
+    packages = f"{sysconfig.get_path('purelib')}:{Path(__file__).parents[2]}"
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": packages}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"as root MLflow runs as user {server_user()}, who cannot use {own / 'python'}" in done.stderr
+    assert "make install PYTHON=/usr/bin/python3" in done.stderr
+    assert not (services.folder / "postgres").exists()
+
+
+def server_user() -> str:
+    return next(name for name in ("mlflow", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()})
