@@ -89,9 +89,10 @@ def serve(uri: str, root: Path, ears: socket.socket, secret: bytes, *, port: int
     # MLflow's own list of trusted names holds patterns such as 10.*, which a page of 10.evil.example could use.
     door = Door(names=[f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")], secret=secret)
     fences = list(_fences(uri, root))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # else it would leave the folder behind
-            signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # else it would leave the folder behind
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # of which the server knows nothing
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="difair-ui-") as own, suppress(KeyboardInterrupt):
         mlflow_app.own_temporary_files(Path(own))
         inside = partial(below, fences)
