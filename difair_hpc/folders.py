@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from difair_hpc.errors import DifairError, DiskFull, Failure, RootUnusable, Unreadable
-from difair_hpc.nofollow import OTHERS_WRITE, Untrusted, is_root, is_shared, reached
+from difair_hpc.nofollow import OTHERS_WRITE, Untrusted, is_root, others_replace, reached
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -204,9 +204,10 @@ def own_place(root: Path) -> Path:
     """Return where this user keeps what programs find by its name alone: code, logs and scripts of jobs, SQLite's file.
 
     That is the output root. But whoever can write in a folder can put something else in the place of a name, at any
-    moment; so where others write in the root, it is a folder in the user's home (or below XDG_STATE_HOME).
+    moment; so where others write in the root, or in a folder above it, it is a folder in the user's home (or below
+    XDG_STATE_HOME).
     """
-    if not root.exists() or not is_shared(root):
+    if not root.exists() or others_replace(root) is None:
         return root.absolute()
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
     which = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]

@@ -27,6 +27,8 @@ _NOT_A_FILE = {
     stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link",
 }  # fmt: skip
 
+_UNMAPPED = 65534
+"""As whose root's own folders appear in a container without root."""
 _roots: set[Path] = set()
 
 
@@ -149,7 +151,7 @@ def _open_to_others(path: Path) -> Path | None:
             continue
         outer = place.stat()
         held = outer.st_mode & stat.S_ISVTX and (inner is None or inner.st_uid in _ours())
-        if outer.st_uid not in _ours() or (others_write(outer) and not held):
+        if outer.st_uid not in (*_ours(), _UNMAPPED) or (others_write(outer) and not held):
             return place
         inner = outer
     return None
@@ -184,6 +186,8 @@ def _reach(path: Path, *, follow: bool, below: Path | None) -> tuple[int, str]:
 
 def _start(path: Path, below: Path | None) -> tuple[int, deque[str]]:
     """Return the folder from which a path is followed step by step, which may be an output root, and the steps."""
+    if "\0" in str(path):
+        raise NotAFile(path, "a name with a zero byte")
     root = below or next((place for place in (path, *path.parents) if place in _roots), None)
     if root is None:
         return os.open("/" if path.is_absolute() else ".", _FOLDER), deque(_parts(str(path)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from difair_hpc import nofollow
 from tests import forked
 from tests.browser import Browser, missing, opened
 from tests.costs import Costs
@@ -103,6 +104,15 @@ def clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     for name in list(os.environ):
         if name.startswith(FOREIGN_PREFIXES) and name not in kept:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def roots_of_the_test_alone() -> Iterator[None]:
+    """Forget the output roots that a test has declared."""
+    before = {*nofollow._roots}
+    yield
+    nofollow._roots.clear()
+    nofollow._roots.update(before)
 
 
 @pytest.fixture(autouse=True)

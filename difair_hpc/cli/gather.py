@@ -141,8 +141,12 @@ def _rows(root: Path, trials: Sequence[Mapping[str, Any]]) -> "tuple[list[Result
 
 def _tasks(trials: Sequence[Mapping[str, Any]]) -> list[tuple[str, str | None, int]]:
     """Return run, benchmark and split of each distinct trial; a search's trials do not name a benchmark."""
-    named = [(trial["signature"], trial["parameters"]) for trial in trials]
-    return list(dict.fromkeys((signature, keys.get("benchmark"), keys.get("split", 0)) for signature, keys in named))
+    found: dict[tuple[str, str | None, int], None] = {}
+    for trial in trials:
+        benchmark, split = trial["parameters"].get("benchmark"), trial["parameters"].get("split", 0)
+        named = benchmark if isinstance(benchmark, str) else None
+        found[trial["signature"], named, split if isinstance(split, int) else 0] = None
+    return [*found]
 
 
 def _rescored(root: Path, rows: "Sequence[ResultRow]") -> "tuple[list[ResultRow], list[str]]":

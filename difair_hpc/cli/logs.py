@@ -69,9 +69,9 @@ def log_part(root: Path, attempts: Sequence[AttemptView], position: int, suffix:
     Where an attempt begins is on record for the error log; the other log belongs to all attempts of its job.
     """
     place = attempts[position].place
-    path = log_file(root, f"{place.log}{suffix}")
     if not is_name(place.log):
-        return path, ""
+        return logs_folder(root), ""
+    path = log_file(root, f"{place.log}{suffix}")
     later = [attempt.place.offset for attempt in attempts[position + 1 :] if attempt.place.log == place.log]
     begin, end = (place.offset, min(later, default=None)) if suffix == ".err" else (0, None)
     return path, read_tail(path, most=MOST_BYTES, begin=begin, end=end)

@@ -14,11 +14,12 @@ from difair_hpc.cli.screen import complain, console
 from difair_hpc.cli.selection import SELECTORS, split_words
 from difair_hpc.errors import UserError
 from difair_hpc.folders import exists, keep_private
+from difair_hpc.nofollow import others_write
 from difair_hpc.runs.marks import read_mark
 from difair_hpc.runs.shown import run_count, run_label
 from difair_hpc.sweep.ledger import ledger
 from difair_hpc.sweep.select import select
-from difair_hpc.user import is_trusted, name_of
+from difair_hpc.user import is_trusted
 
 _AGAIN = ("failed", "given up", "cancelled", "held", "dead", "stopped")
 _OVER = ("done", "diverged", "pruned")
@@ -77,18 +78,27 @@ def repeat(where: config.Settings, study: str, *, attach: bool) -> int:
     if folder.is_dir():
         os.chdir(folder)  # where its own sweeps/ and slurm/ are
     if stranger := _stranger(folder):
-        complain(f"study {study} is left alone: {stranger}; DIFAIR_TRUST=NAME trusts what that user writes")
+        complain(f"study {study} is left alone: {stranger}")
         return 1
     detached = request.profile.executor == "slurm" and not attach
     return sweep.run(_as_arguments(request, where, study, detached=detached))
 
 
 def _stranger(folder: Path) -> str:
-    """Return which of the files that a command reads in a folder is another user's; nothing: none is."""
-    for name in ("sweeps", "slurm"):
-        for path in sorted((folder / name).rglob("*.yaml")):
-            if not is_trusted(owner := path.stat().st_uid):
-                return f"{path} is {name_of(owner)}'s"
+    """Return why what a command reads in a folder may be another user's; nothing: it is not.
+
+    Sweep files and profiles are read by their names, and hold lines of shell: so nobody else may write in the folder.
+    """
+    if not folder.is_dir():
+        return ""
+    found = folder.stat()
+    if others_write(found) or not is_trusted(found.st_uid):
+        return f"others can write in {folder}, where its command was given; repeat it yourself"
+    for place in (folder / "sweeps", folder / "slurm"):
+        for path in sorted([place, *place.rglob("*")]) if place.is_dir() else ():
+            found = path.stat()
+            if others_write(found) or not is_trusted(found.st_uid):
+                return f"others can write {path}, which its command reads; repeat it yourself"
     return ""
 
 

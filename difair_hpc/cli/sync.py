@@ -132,6 +132,11 @@ def rebuild_searches(where: config.Settings, tell: Callable[[str], None]) -> tup
         except RunBusy:
             tell(f"Optuna: study {name} is left to the command that drives it at this moment")
             continue
+        except (UserError, TypeError, ValueError, KeyError, AssertionError) as error:
+            tell(
+                f"left out: Optuna's side of study {name}: its study.json is damaged ({type(error).__name__}: {error})"
+            )
+            continue
         if Wishes(folder.path).stands() and not asked_by_another(where.root, name):
             repeat(where, name, attach=False)  # a job asked for a tick while the study was held here
     return len(counts), sum(counts)

@@ -151,7 +151,10 @@ def _dates(runs: Sequence[RunCost]) -> str:
 
 
 def _moment(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):  # of a damaged record
+        return "an unknown day"
 
 
 def _duration(seconds: float) -> str:

@@ -31,9 +31,11 @@ SILENCE_LIMIT = 120.0
 DIFAIR_SILENCE, where it is set, stands for it."""
 _BEATS = 12
 """Heartbeats within that time, at least."""
+_LARGEST_SKEW = 3600.0
+"""Seconds by which the clock of another machine may be ahead; what is later still was never heard."""
 _STOPPED = "Tt"
 """States of a process that is suspended, by SIGSTOP, Ctrl-Z or a debugger: it may never go on."""
-_NAME = re.compile(r"(\d{4,})\.json")
+_NAME = re.compile(r"(\d{4,9})\.json")
 _PLACE = {"job?": str, "restart?": int, "node?": str, "log?": str, "offset?": int, "ends?": (float, None)}
 _RECORD = {"host?": str, "machine?": str, "pid?": int, "pid_started?": (str, None), "started?": float, "place?": _PLACE}
 _BEAT = {"time?": float, "epoch?": int, "step?": int, "steps?": int, "accuracy?": (float, None)}
@@ -69,7 +71,7 @@ class AttemptView:
         if self.here and (self.pid is None or process(self.pid)[0] not in _STOPPED):
             return self.pid is not None
         heard = max(float(self.record.get("started", 0.0)), float(self.beat.get("time", 0.0)))
-        return time.time() - heard < _silence_limit()
+        return -_LARGEST_SKEW < time.time() - heard < _silence_limit()
 
     @property
     def here(self) -> bool:

@@ -24,6 +24,7 @@ RESULT = {
     "epochs": int,
     "attempts": int,
     "seconds?": float,
+    "finished?": float,
     "place?": {"job?": str, "node?": str},
     "hardware?": {"threads?": int},
     "warnings?": [str],

@@ -27,7 +27,7 @@ def end_of(state: RunState) -> float | None:
     if state.status == "running":
         return None
     if state.result is not None:
-        return float(state.result["finished"])
+        return float(state.result.get("finished", 0.0)) or state.heard
     return state.heard if state.heard is not None else state.started
 
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from difair_hpc.errors import Failure
 from difair_hpc.files import read_text, write_once
-from difair_hpc.folders import usable_folder
+from difair_hpc.folders import own_place, usable_folder
 from difair_hpc.runs.answers import bound_waits, cannot_be_used, require_mlflow, wrong
 from difair_hpc.runs.moved import adopt, artifact_place
 from difair_hpc.runs.points import BATCH
 from difair_hpc.runs.refused import Key
 from difair_hpc.runs.server import check_credentials
 from difair_hpc.runs.shown import first_tags
-from difair_hpc.runs.sqlite import is_sqlite, make_store
+from difair_hpc.runs.sqlite import is_sqlite, make_store, own_store, sqlite_path
 from difair_hpc.runs.turns import one_at_a_time
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Store:
         self._study = study
         self.served = is_server(uri)
         """Whether it is a server."""
-        self._lock = usable_folder(root, key="root") / ".mlflow.lock" if is_sqlite(uri) else None
+        self._lock = _lock_of(uri, root) if is_sqlite(uri) else None
         self._root = root_name(root)
         with one_at_a_time(self._lock):
             make_store(uri, root)
@@ -207,6 +207,12 @@ class Store:
         for key in tags.keys() - found.tags.keys():
             self.client.set_experiment_tag(found.experiment_id, key, tags[key])
         return str(found.experiment_id)
+
+
+def _lock_of(uri: str, root: Path) -> Path:
+    """Return the lock of a store in a file: beside the default one, where nobody else can hold it, else in the root."""
+    place = own_place(root) if sqlite_path(uri) == own_store(root) else root
+    return usable_folder(place, key="root") / ".mlflow.lock"
 
 
 def is_server(uri: str) -> bool:

@@ -14,6 +14,7 @@ from difair_hpc.folders import exists, names_in
 from difair_hpc.sweep.space import Parameters
 from difair_hpc.words import counted, is_name
 
+_BOOK = re.compile(r"(?!\.)[^/\x00-\x1f]{1,200}")
 _SIGNATURE = re.compile(r"\w[\w.-]*")
 _TRIAL = {"number": int, "parameters": dict, "signature": _SIGNATURE}
 _RUNG = {
@@ -23,7 +24,7 @@ _RUNG = {
 _STUDY = {
     "stages": [
         {
-            "name": str, "search?": str, "trials": [_TRIAL], "planned?": (int, None), "complete?": bool, "book?": str,
+            "name": str, "search?": str, "trials": [_TRIAL], "planned?": (int, None), "complete?": bool, "book?": _BOOK,
             "reasons?": [str], "chosen?": [dict], "axes?": [dict], "objectives?": [str], "sampler?": str,
         }
     ]
@@ -81,6 +82,8 @@ class Ledger:
         """Return the trials of a stage by number; the first line of a number counts, torn lines are passed over."""
         trials: dict[int, Trial] = {}
         for content in self._lines(stage, _TRIAL):
+            if not _is_plain(content):
+                continue
             trial = Trial(number=content["number"], parameters=content["parameters"], signature=content["signature"])
             trials.setdefault(trial.number, trial)
         return [trials[number] for number in sorted(trials)]
@@ -128,13 +131,21 @@ class Ledger:
     def description(self) -> Mapping[str, Any] | None:
         """Return what `describe` kept, or None where there is no such study, or the file is damaged."""
         content = read_json(self.path / "study.json", _STUDY)
-        return None if content is None else {**content, "stages": [_ABSENT | stage for stage in content["stages"]]}
+        if content is None or not all(_is_plain(trial) for stage in content["stages"] for trial in stage["trials"]):
+            return None
+        return {**content, "stages": [_ABSENT | stage for stage in content["stages"]]}
 
     def database_name(self) -> str:
         """Return a name of the study that no study of another output root has: they may share a database."""
         path = self.path / "optuna.name"
         write_once(path, f"{self.path.name}-{uuid.uuid4().hex[:8]}")
         return read_text(path)
+
+
+def _is_plain(trial: Mapping[str, Any]) -> bool:
+    """Whether the values that a trial searched are such as a sweep file can have: single ones, and lists of such."""
+    values = [value if isinstance(value, list) else [value] for value in trial["parameters"].values()]
+    return all(isinstance(one, str | int | float | None) for parts in values for one in parts)
 
 
 def ledger(root: Path, study: str) -> Ledger:

@@ -82,6 +82,13 @@ def sbatch_text(
     return re.sub(rf"{_LOGS}/(\S+)", lambda name: shlex.quote(f"{_literal(logs)}/{name[1]}"), text)
 
 
+def only_own(path: Path) -> str:
+    """Return the line of shell that ends a job whose file is not this user's alone: somebody may have changed it."""
+    name = shlex.quote(str(path))
+    kept = f'[ -O {name} ] && [ -z "$(find {name} -prune -perm /022)" ]'
+    return f"{kept} || {{ echo {name}' is not yours any more; nothing was executed' >&2; exit 1; }}"
+
+
 def _literal(folder: Path) -> str:
     """Return a folder for SLURM's names of logs, in which %j and the like stand for numbers."""
     return str(folder).replace("%", "%%")

@@ -24,7 +24,7 @@ from difair_hpc.sweep.commands import Command, Pauses, run_command, submitted
 from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
 from difair_hpc.sweep.profile import Profile
 from difair_hpc.sweep.queue import Look, Queue, QueuedJob
-from difair_hpc.sweep.sbatch import sbatch_text
+from difair_hpc.sweep.sbatch import only_own, sbatch_text
 from difair_hpc.sweep.site import SubmitLimits
 from difair_hpc.sweep.waves import Wave, Waves
 from difair_hpc.words import counted
@@ -172,7 +172,7 @@ class SlurmCluster:
             tasks=tasks,
             memory_factor=memory_factor,
             exclude=exclude,
-            setup=[_refusal(path) for path in (self._code, wave) if path is not None and is_own(path)],
+            setup=[only_own(path) for path in (self._code, wave) if path is not None and is_own(path)],
             teardown=[f"{shlex.join(after)} $code"],
         )
 
@@ -277,12 +277,6 @@ class SlurmCluster:
         if not wave.answered:
             return time.time() - wave.time < SETTLING_SECONDS
         return wave.answered + _CLOCKS_DIFFER >= look.asked
-
-
-def _refusal(path: Path) -> str:
-    """Return the line of shell that ends a job whose file is no longer this user's: somebody has put another there."""
-    name = shlex.quote(str(path))
-    return f"[ -O {name} ] || {{ echo {name}' is not yours any more; nothing was executed' >&2; exit 1; }}"
 
 
 def _chunks(orders: Sequence[Order], most: int) -> Iterator[Sequence[Order]]:

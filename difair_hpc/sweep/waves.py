@@ -6,6 +6,7 @@ died, is known by the number in its name.
 """
 
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from difair_hpc.files import fits, read_json, write_atomically, write_once
+from difair_hpc.files import Form, fits, parse_json, read_owned, write_atomically, write_once
 from difair_hpc.folders import make_own_folder, names_in
 from difair_hpc.sweep.jobs import JobEnd
 
@@ -73,7 +74,7 @@ class Waves:
             path, (number, _, rest) = self._folder / name, name.partition(".")
             if rest != "json" or not number.isdecimal() or int(number) in self._known:
                 continue
-            if (content := read_json(path, _WAVE)) is not None and all(content["jobs"]):
+            if (content := _own(path, _WAVE)) is not None and all(content["jobs"]):
                 self._keep(_wave(int(number), path, content))
         waves = list(self._known.values())
         for wave in waves:
@@ -112,7 +113,7 @@ class Waves:
     def answer(self, wave: Wave, *, job: str = "", error: str = "", refused: bool = False) -> None:
         """Put on disk what sbatch answered; `refused`: SLURM said no, so that no job can have come of it."""
         content = {"time": time.time(), "id": job, "error": error, "refused": refused}
-        write_atomically(wave.path.with_suffix(".answer.json"), json.dumps(content))
+        write_atomically(wave.path.with_suffix(".answer.json"), json.dumps(content), own=True)
         _refresh(wave)
 
     def end(self, wave: Wave, ends: Mapping[int, JobEnd]) -> None:
@@ -120,12 +121,18 @@ class Waves:
         if ends:
             wave.ends |= ends
             content = {task: asdict(end) for task, end in wave.ends.items()}
-            write_atomically(wave.path.with_suffix(".ends.json"), json.dumps(content))
+            write_atomically(wave.path.with_suffix(".ends.json"), json.dumps(content), own=True)
 
     def release(self, wave: Wave, task: int) -> None:
         """Put on disk that a task is being released."""
         wave.releases.setdefault(task, []).append(time.time())
-        write_atomically(wave.path.with_suffix(".releases.json"), json.dumps(wave.releases))
+        write_atomically(wave.path.with_suffix(".releases.json"), json.dumps(wave.releases), own=True)
+
+
+def _own(path: Path, form: Form) -> Any | None:
+    """Return what a file of this user's own says, or None: by the numbers in it jobs are cancelled and released."""
+    text, owner = read_owned(path)
+    return parse_json(text, form) if owner in (0, os.geteuid()) else None
 
 
 def _wave(number: int, path: Path, content: Mapping[str, Any]) -> Wave:
@@ -135,14 +142,14 @@ def _wave(number: int, path: Path, content: Mapping[str, Any]) -> Wave:
 
 
 def _refresh(wave: Wave) -> None:
-    answer = read_json(wave.path.with_suffix(".answer.json"), _ANSWER) or {}
+    answer = _own(wave.path.with_suffix(".answer.json"), _ANSWER) or {}
     wave.id = answer.get("id", "")
     wave.answered = float(answer.get("time", 0.0)) if not answer.get("error") else 0.0
     wave.refused = bool(answer.get("refused"))
-    ends = read_json(wave.path.with_suffix(".ends.json"), dict) or {}
+    ends = _own(wave.path.with_suffix(".ends.json"), dict) or {}
     tasks = {str(task): task for task in range(len(wave.jobs))}
     wave.ends = {tasks[task]: JobEnd(**end) for task, end in ends.items() if task in tasks and _is_end(end)}
-    releases = read_json(wave.path.with_suffix(".releases.json"), dict) or {}
+    releases = _own(wave.path.with_suffix(".releases.json"), dict) or {}
     wave.releases = {tasks[task]: times for task, times in releases.items() if task in tasks and fits(times, [float])}
 
 

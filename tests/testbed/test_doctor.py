@@ -90,7 +90,7 @@ def test_a_node_without_the_gpu_that_the_profile_needs(bed: Cluster) -> None:
 
 def test_a_root_that_nodes_do_not_see(bed: Cluster) -> None:
     """The command sees a file system of its own there, as a login node does with its /tmp."""
-    alone = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none outputs && exec "$@"', "sh")
+    alone = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs -o mode=700 none outputs && exec "$@"', "sh")
     found = told(bed, *alone, "doctor", "cluster=right", "--on-node", code=1)
     assert found["compute node"] == "FAIL"
     assert "does the node see the output root" in found["compute node found"]
