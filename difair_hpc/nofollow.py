@@ -29,7 +29,7 @@ _NOT_A_FILE = {
 
 _UNMAPPED = 65534
 """As whose root's own folders appear in a container without root."""
-_roots: set[Path] = set()
+_roots: set[str] = set()
 
 
 class Untrusted(OSError):
@@ -46,13 +46,13 @@ class NotAFile(Untrusted):
 
 def root_at(path: Path) -> Path:
     """Declare an output root, whose own path may have any links, for the rest of this process; return it."""
-    _roots.add(path)
+    _roots.add(str(path))
     return path
 
 
 def is_root(path: Path) -> bool:
     """Whether a path is that of a declared output root."""
-    return path in _roots
+    return str(path) in _roots
 
 
 @contextmanager
@@ -165,6 +165,10 @@ def _reach(path: Path, *, follow: bool, below: Path | None) -> tuple[int, str]:
             name = todo.popleft()
             if not todo and not follow:
                 return here, name
+            if todo and (step := _step(here, name)) is not None:
+                os.close(here)
+                here = step
+                continue
             target = _target(here, name)
             if target is None:
                 if not todo:
@@ -186,15 +190,31 @@ def _reach(path: Path, *, follow: bool, below: Path | None) -> tuple[int, str]:
 
 def _start(path: Path, below: Path | None) -> tuple[int, deque[str]]:
     """Return the folder from which a path is followed step by step, which may be an output root, and the steps."""
-    if "\0" in str(path):
+    text = str(path)
+    if "\0" in text:
         raise NotAFile(path, "a name with a zero byte")
-    root = below or next((place for place in (path, *path.parents) if place in _roots), None)
-    if root is None:
-        return os.open("/" if path.is_absolute() else ".", _FOLDER), deque(_parts(str(path)))
-    steps = deque(path.parts[len(root.parts) :])
+    root = (
+        str(below) if below is not None else max((one for one in _roots if _is_below(text, one)), key=len, default="")
+    )
+    if not root:
+        return os.open("/" if text.startswith("/") else ".", _FOLDER), deque(_parts(text))
+    steps = deque(_parts(text[len(root) :]))
     if ".." in steps:
         raise Untrusted(path, "a path that leaves its output root")
     return os.open(root, _FOLDER), steps
+
+
+def _is_below(path: str, root: str) -> bool:
+    """Whether a path is that of a root, or of something below it; by its text, since this is asked for every file."""
+    return path.startswith(root) and (len(path) == len(root) or path[len(root)] == "/" or root == "/")
+
+
+def _step(folder: int, name: str) -> int | None:
+    """Open a folder in a folder; None: it is none, or a link."""
+    try:
+        return os.open(name, _STEP, dir_fd=folder)
+    except OSError:
+        return None
 
 
 def _entered(folder: int, name: str, path: Path) -> int:
