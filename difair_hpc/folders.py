@@ -59,6 +59,14 @@ def exists(path: Path) -> bool:
     return entry(path) is not None
 
 
+def may_exist(path: Path) -> bool:
+    """Whether something stands at a path, or it cannot be seen whether: who reads it then says why it cannot."""
+    try:
+        return exists(path)
+    except Unreadable:
+        return True
+
+
 def make_folder(path: Path, *, below: Path | None = None) -> Path:
     """Make the folder and those above it, where they are absent, and return it.
 

@@ -5,15 +5,14 @@ folder is. So a store on this machine gets its files from here, and a server tha
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from difair_hpc.errors import UserError
 from difair_hpc.files import read_bytes, write_atomically
 from difair_hpc.folders import make_folder
+from difair_hpc.runs.fence import path_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -36,10 +35,12 @@ def log_file(client: "MlflowClient", run_id: str, path: Path, folder: str | None
     content = read_bytes(path)
     place = _local(client, run_id, served=served)
     if place is not None:
-        _write(place / folder if folder else place, {path.name: content})
+        _write((place / folder if folder else place) / path.name, content)
         return
-    with _copied({path.name: content}) as copy:
-        client.log_artifact(run_id, str(copy / path.name), folder)
+    with tempfile.TemporaryDirectory(prefix="difair-files-") as own:  # MLflow's client reads by name
+        copy = Path(own) / path.name
+        copy.write_bytes(content)
+        client.log_artifact(run_id, str(copy), folder)
 
 
 def log_folder(client: "MlflowClient", run_id: str, source: Path, folder: str, *, served: bool) -> None:
@@ -48,32 +49,21 @@ def log_folder(client: "MlflowClient", run_id: str, source: Path, folder: str, *
     if place is None:
         client.log_artifacts(run_id, str(source), folder)
         return
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
-    for path in files:
-        _write((place / folder / path.relative_to(source)).parent, {path.name: path.read_bytes()})
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            _write(place / folder / path.relative_to(source), path.read_bytes())
 
 
 def _local(client: "MlflowClient", run_id: str, *, served: bool) -> Path | None:
     """Return the folder of this machine in which a run's artifacts are kept; None: they are sent somewhere."""
     address = client.get_run(run_id).info.artifact_uri
-    parts = urlsplit(address)
-    if parts.scheme not in ("", "file"):
+    if urlsplit(address).scheme not in ("", "file"):
         return None
     if served:
         raise UserError(f"the server names {address}, a folder of this machine, for files: nothing is put there")
-    return Path(unquote(parts.path))
+    return Path(path_of(address))
 
 
-def _write(place: Path, files: Mapping[str, bytes]) -> None:
-    make_folder(place)
-    for name, content in files.items():
-        write_atomically(place / name, content)
-
-
-@contextmanager
-def _copied(files: Mapping[str, bytes]) -> Iterator[Path]:
-    """Put contents into a folder of this user's own for the block: MLflow's client reads by name."""
-    with tempfile.TemporaryDirectory(prefix="difair-files-") as place:
-        for name, content in files.items():
-            (Path(place) / name).write_bytes(content)
-        yield Path(place)
+def _write(path: Path, content: bytes) -> None:
+    make_folder(path.parent)
+    write_atomically(path, content)

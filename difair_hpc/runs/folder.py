@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from difair_hpc.errors import DataDamaged, NewerSchema, Unreadable, UserError
+from difair_hpc.errors import DataDamaged, NewerSchema, UserError
 from difair_hpc.files import fits, read_json, write_atomically, write_once
-from difair_hpc.folders import exists, names_in, usable_folder
+from difair_hpc.folders import exists, may_exist, names_in, usable_folder
 from difair_hpc.runs import spool
 from difair_hpc.runs.attempts import views
 from difair_hpc.runs.marks import Hold, is_lost, read_mark
@@ -197,14 +197,7 @@ def run_folder(root: Path, signature: str) -> RunFolder:
 
 def run_names(root: Path) -> list[str]:
     """Return the names of the folders in which a run may be, whether or not they can be read."""
-    return [name for name in names_in(root / "runs") if is_name(name) and _may_be_run(root / "runs" / name)]
-
-
-def _may_be_run(folder: Path) -> bool:
-    try:
-        return exists(folder / "spec.json")
-    except Unreadable:
-        return True
+    return [name for name in names_in(root / "runs") if is_name(name) and may_exist(root / "runs" / name / "spec.json")]
 
 
 def _status(end: Mapping[str, Any] | None, *, alive: bool) -> Status:

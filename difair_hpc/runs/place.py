@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from difair_hpc.files import read_tail
 from difair_hpc.folders import entry, exists, own_place
 
 AGAIN = 85
@@ -73,6 +74,11 @@ def log_file(root: Path, name: str) -> Path:
     """Return the path of a log by its name: this user's own, else one that was kept in the output root."""
     path = logs_folder(root) / name
     return path if own_place(root) == root.absolute() or exists(path) else root / "jobs" / name
+
+
+def last_words(log: Path) -> str:
+    """Return the last lines of a job's log, or nothing."""
+    return "\n".join(read_tail(log, most=20_000).splitlines()[-5:])
 
 
 def allocation_end() -> float | None:

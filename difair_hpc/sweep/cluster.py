@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from difair_hpc.errors import Failure
-from difair_hpc.files import new_file, read_tail
+from difair_hpc.files import new_file
 from difair_hpc.folders import make_folder
 from difair_hpc.launch import SAFE_PATH, python
-from difair_hpc.runs.place import logs_folder
+from difair_hpc.runs.place import last_words, logs_folder
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.jobs import Job, JobEnd, Order
 from difair_hpc.sweep.slurm import JOB_MODULE
-
-_LAST_BYTES = 20_000
-"""Of a log, in which the last words of a job are looked for."""
 
 
 class Cluster(Protocol):
@@ -124,9 +121,7 @@ class LocalCluster:
     def last_words(self, signature: str) -> str:
         """Return the last lines of the job's standard error."""
         jobs = [job.id for job in self._jobs if signature in job.order.runs]
-        return (
-            "\n".join(read_tail(_log(self._root, jobs[-1], "err"), most=_LAST_BYTES).splitlines()[-5:]) if jobs else ""
-        )
+        return last_words(_log(self._root, jobs[-1], "err")) if jobs else ""
 
     def _live(self) -> list["_LocalJob"]:
         for job in self._jobs:

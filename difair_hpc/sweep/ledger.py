@@ -10,7 +10,7 @@ from typing import Any
 
 from difair_hpc.errors import Unreadable
 from difair_hpc.files import Form, append_line, parse_json, read_json, read_text, write_atomically, write_once
-from difair_hpc.folders import exists, names_in
+from difair_hpc.folders import may_exist, names_in
 from difair_hpc.sweep.space import Parameters
 from difair_hpc.words import counted, is_name
 
@@ -160,12 +160,4 @@ def studies(root: Path) -> list[str]:
         Unreadable: this user may not look.
     """
     folder = root / "studies"
-    return [name for name in names_in(folder) if is_name(name) and _is_study(folder / name)]
-
-
-def _is_study(folder: Path) -> bool:
-    """Whether a folder is that of a study; one that cannot be looked at is, and whoever reads it says why it cannot."""
-    try:
-        return exists(folder / "study.json")
-    except Unreadable:
-        return True
+    return [name for name in names_in(folder) if is_name(name) and may_exist(folder / name / "study.json")]

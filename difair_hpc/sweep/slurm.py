@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from difair_hpc.errors import ClusterUnreachable, Failure, JobRefused, LimitReached
-from difair_hpc.files import read_tail, write_atomically
+from difair_hpc.files import write_atomically
 from difair_hpc.folders import make_folder, make_own_folder, own_place
 from difair_hpc.launch import python
 from difair_hpc.nofollow import is_own
-from difair_hpc.runs.place import logs_folder
+from difair_hpc.runs.place import last_words, logs_folder
 from difair_hpc.runs.spec import ExecutionSpec, plain
 from difair_hpc.sweep.commands import Command, Pauses, run_command, submitted
 from difair_hpc.sweep.jobs import ENDED, Job, JobEnd, Order
@@ -36,8 +36,6 @@ MOST_RELEASES = 3
 _LONGEST_PAUSE_SECONDS = 300.0
 _CLOCKS_DIFFER = 30.0
 """Seconds by which the clocks of nodes that share an answer of squeue may differ."""
-_LAST_BYTES = 20_000
-"""Of a log, in which the last words of a job are looked for."""
 JOB_MODULE = ("-m", "difair_hpc.runs.job")
 """What a job executes."""
 
@@ -216,8 +214,8 @@ class SlurmCluster:
         """Return the end of the newest log of a job that was to begin the run."""
         for wave, task in reversed(self._waves.that_begin(signature)):
             log = self._logs / f"{wave.job_id(task)}_0_log.err"
-            if words := read_tail(log, most=_LAST_BYTES):
-                return "\n".join(words.splitlines()[-5:])
+            if words := last_words(log):
+                return words
         return ""
 
     def _matched(self, wave: Wave, look: Look, queued: Mapping[int, QueuedJob]) -> list[Job]:
